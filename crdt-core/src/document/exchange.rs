@@ -1,0 +1,129 @@
+//! What an exchange with a peer asks of a document.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use automerge::Automerge;
+
+use super::change::{automerge_hash, hash_of};
+use super::fit::{Batch, Numbers};
+use super::{Applied, Change, Document, LoadError};
+use crate::id::{ActorId, ChangeHash};
+use crate::limits::REFUSED_REMEMBERED_MAX;
+
+/// Up to so many changes are fetched one at a time; more are found faster in one pass over what is newer.
+const FETCHED_SINGLY_MAX: usize = 16;
+
+impl Document {
+    /// As [`Document::changes_since`], but only their hashes: cheap.
+    pub fn hashes_since(&self, heads: &[ChangeHash]) -> Vec<ChangeHash> {
+        let known: Vec<_> = heads.iter().filter(|hash| self.contains(hash)).map(automerge_hash).collect();
+        self.automerge.get_changes_meta(&known).iter().map(|meta| hash_of(&meta.hash)).collect()
+    }
+
+    /// What a change of the document was made on top of. Nothing, if it is not part of the document.
+    pub fn deps(&self, hash: &ChangeHash) -> Vec<ChangeHash> {
+        let meta = self.automerge.get_change_meta_by_hash(&automerge_hash(hash));
+        meta.map(|meta| meta.deps.iter().map(hash_of).collect()).unwrap_or_default()
+    }
+
+    /// These changes, in the order given. Those that are not part of the document are left out.
+    pub fn changes(&self, hashes: &[ChangeHash]) -> Vec<Change> {
+        let mut found = BTreeMap::new();
+        if hashes.len() > FETCHED_SINGLY_MAX {
+            let wanted: BTreeSet<_> = hashes.iter().copied().collect();
+            let below: BTreeSet<_> =
+                hashes.iter().flat_map(|hash| self.deps(hash)).filter(|dep| !wanted.contains(dep)).collect();
+            let newer = self.changes_since(&below.into_iter().collect::<Vec<_>>());
+            found.extend(newer.into_iter().map(|change| (change.hash(), change)));
+        }
+        hashes.iter().filter_map(|hash| found.remove(hash).or_else(|| self.change(hash))).collect()
+    }
+
+    /// What must be asked for to have `wanted`: those of it, or of what its held-back changes depend on, that are
+    /// neither part of the document nor held back nor refused. Sorted, at most `max`.
+    pub fn missing(&self, wanted: &[ChangeHash], max: usize) -> Vec<ChangeHash> {
+        let mut seen = BTreeSet::new();
+        let mut missing = BTreeSet::new();
+        let mut stack = wanted.to_vec();
+        while let Some(hash) = stack.pop() {
+            if missing.len() == max {
+                break;
+            }
+            if !seen.insert(hash) || self.contains(&hash) || self.refused.contains(&hash) {
+                continue;
+            }
+            match self.held.get(&hash) {
+                Some(change) => stack.extend(change.deps()),
+                None => drop(missing.insert(hash)),
+            }
+        }
+        missing.into_iter().collect()
+    }
+
+    /// Takes in a whole document that a peer packed.
+    pub fn apply_packed(&mut self, bytes: &[u8]) -> Result<Applied, LoadError> {
+        let reader = ActorId::derive(&["apply packed"]);
+        let (packed, _) = Self::load_reporting(bytes, reader.clone())?;
+        let changes = packed.changes_since(&self.heads());
+        // A document is taken as it is only if each of its changes would be, so that all devices take the same.
+        let takes_whole = self.is_empty() && self.held.len() == 0 && Self::new(reader).would_take(&changes);
+        if !takes_whole {
+            return self.apply(changes).map_err(|error| LoadError::Damaged { why: error.to_string() });
+        }
+        let changes = changes.iter().map(Change::hash).collect();
+        let automerge: Automerge = packed.automerge;
+        self.automerge = automerge.with_actor(automerge::ActorId::from(self.actor.as_bytes()));
+        self.op_counter = packed.op_counter;
+        self.shared_counter = packed.op_counter;
+        self.numbers = None;
+        self.journal.forget();
+        Ok(Applied { changes, ..Applied::default() })
+    }
+}
+
+impl Document {
+    fn would_take(mut self, changes: &[Change]) -> bool {
+        self.numbers = Some(Numbers::default());
+        let mut batch = Batch::default();
+        let mut refused = Vec::new();
+        for change in changes {
+            self.admit(change.clone(), &mut batch, &mut refused);
+        }
+        refused.is_empty() && self.held.len() == 0
+    }
+}
+
+impl Applied {
+    /// Adds what became of further changes.
+    pub fn extend(&mut self, later: Self) {
+        self.changes.extend(later.changes);
+        self.refused.extend(later.refused);
+        self.held = later.held;
+    }
+}
+
+/// The changes refused last, so that peers are not asked for them again. Bounded: the oldest are forgotten.
+#[derive(Default)]
+pub(super) struct Refused {
+    hashes: BTreeSet<ChangeHash>,
+    order: VecDeque<ChangeHash>,
+}
+
+impl Refused {
+    fn contains(&self, hash: &ChangeHash) -> bool {
+        self.hashes.contains(hash)
+    }
+
+    pub(super) fn extend(&mut self, hashes: impl Iterator<Item = ChangeHash>) {
+        for hash in hashes {
+            if !self.hashes.insert(hash) {
+                continue;
+            }
+            self.order.push_back(hash);
+            if self.order.len() > REFUSED_REMEMBERED_MAX {
+                let oldest = self.order.pop_front().expect("just pushed");
+                self.hashes.remove(&oldest);
+            }
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Stories of devices, told in memory.
+
+mod hostile;
+mod relay;
+mod stories;
+mod sundry;
+mod world;

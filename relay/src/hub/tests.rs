@@ -1,0 +1,7 @@
+//! Stories about a relay and the devices around it.
+
+mod stage;
+
+mod following;
+mod refusing;
+mod storing;

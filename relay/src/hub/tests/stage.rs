@@ -1,0 +1,303 @@
+//! A relay on a stage: its store answers when told to, and devices are open documents that speak through it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use crdt_core::document::Document;
+use crdt_core::id::{ActorId, ChangeHash, DocumentId};
+use crdt_core::sync::{Manner, State};
+use crdt_core::time::Timestamp;
+use crdt_core::wire::{Capabilities, Frame, PeerId, PeerMetadata, PeerRef, Route};
+
+use super::super::{Hub, Input, Limits, Output, ReadBytes};
+use crate::access::Permit;
+use crate::id::{ConnectionId, DocumentKey, Subject, Tenant};
+use crate::store::{CommitError, Memory, Store, Write};
+
+pub(super) const CART: DocumentId = DocumentId::from_bytes([7; 16]);
+
+pub(super) struct Stage {
+    pub(super) hub: Hub,
+    pub(super) now: Timestamp,
+    pub(super) store: Box<dyn Store>,
+    disk: Memory,
+    /// Appends that the disk has not answered.
+    pub(super) appends: VecDeque<crate::store::Append>,
+    /// Whether the disk answers at once.
+    pub(super) disk_is_prompt: bool,
+    /// Whether sockets take what they are sent at once.
+    pub(super) sockets_are_prompt: bool,
+    /// Everything else that the hub wanted.
+    pub(super) outputs: Vec<Output>,
+    sent: BTreeMap<ConnectionId, VecDeque<Vec<u8>>>,
+    pub(super) closed: BTreeMap<ConnectionId, String>,
+    connections: u64,
+}
+
+pub(super) fn shop() -> Tenant {
+    Tenant::new("shop").unwrap()
+}
+
+pub(super) fn key(document: DocumentId) -> DocumentKey {
+    DocumentKey { tenant: shop(), document }
+}
+
+pub(super) fn user(name: &str) -> Permit {
+    Permit::user(shop(), Subject::new(name).unwrap())
+}
+
+impl Stage {
+    pub(super) fn new() -> Self {
+        Self::with_limits(Limits::default())
+    }
+
+    pub(super) fn with_limits(limits: Limits) -> Self {
+        let disk = Memory::default();
+        Self {
+            hub: Hub::new(PeerId::new("relay").unwrap(), None, limits),
+            now: Timestamp::from_millis(1_000_000),
+            store: disk.open().unwrap(),
+            disk,
+            appends: VecDeque::new(),
+            disk_is_prompt: true,
+            sockets_are_prompt: true,
+            outputs: Vec::new(),
+            sent: BTreeMap::new(),
+            closed: BTreeMap::new(),
+            connections: 0,
+        }
+    }
+
+    pub(super) fn handle(&mut self, input: Input) {
+        self.hub.handle(self.now, input);
+        self.drain();
+    }
+
+    pub(super) fn drain(&mut self) {
+        while let Some(output) = self.hub.poll_output() {
+            self.act(output);
+        }
+    }
+
+    fn act(&mut self, output: Output) {
+        match output {
+            Output::Send { connection, frame } => {
+                if self.sockets_are_prompt {
+                    self.hub.handle(self.now, Input::Written { connection, bytes: frame.len() });
+                }
+                self.sent.entry(connection).or_default().push_back(frame);
+            }
+            Output::Close { connection, reason } => {
+                self.closed.insert(connection, reason);
+            }
+            Output::Load { key } => {
+                let usage = self.store.usage(&key.tenant).unwrap();
+                let loaded = self.store.load(&key).map(|loaded| (loaded, usage));
+                self.hub.handle(self.now, Input::Loaded { key, loaded });
+            }
+            Output::Read { key, positions, snapshot } => {
+                let read = self.read(&key, &positions, snapshot);
+                self.hub.handle(self.now, Input::Read { key, read: Ok(read) });
+            }
+            Output::Append(append) => {
+                self.appends.push_back(append);
+                if self.disk_is_prompt {
+                    self.store_one();
+                }
+            }
+            other => self.outputs.push(other),
+        }
+    }
+
+    pub(super) fn read(
+        &self,
+        key: &DocumentKey,
+        positions: &[crate::id::Position],
+        snapshot: bool,
+    ) -> ReadBytes {
+        ReadBytes {
+            changes: self.store.read(key, positions).unwrap(),
+            snapshot: snapshot.then(|| self.store.read_snapshot(key).unwrap()),
+        }
+    }
+
+    /// The disk answers the oldest append.
+    pub(super) fn store_one(&mut self) {
+        let append = self.appends.pop_front().expect("something was appended");
+        let key = append.key.clone();
+        let stored = self.store.commit(vec![Write::Append(append)]).remove(0);
+        self.handle(Input::Stored { key, stored });
+    }
+
+    /// The disk fails the oldest append.
+    pub(super) fn fail_one(&mut self) {
+        let append = self.appends.pop_front().expect("something was appended");
+        let error = CommitError::Unavailable { why: "no space left".to_owned() };
+        self.handle(Input::Stored { key: append.key, stored: Err(error) });
+    }
+
+    /// The relay's process ends, with all that had not reached the disk, and begins anew.
+    pub(super) fn crash(&mut self) {
+        self.hub = Hub::new(PeerId::new("relay").unwrap(), None, Limits::default());
+        self.store = self.disk.open().unwrap();
+        self.appends.clear();
+        self.sent.clear();
+    }
+
+    pub(super) fn wait(&mut self, time: Duration) {
+        for _ in 0..time.as_secs() {
+            self.now = self.now + Duration::from_secs(1);
+            self.handle(Input::Tick);
+        }
+    }
+
+    /// Connects without a word.
+    pub(super) fn connect(&mut self, permit: Permit) -> ConnectionId {
+        self.connections += 1;
+        let connection = ConnectionId(self.connections);
+        self.handle(Input::Connected { connection, permit });
+        connection
+    }
+
+    /// Connects, and joins under this name.
+    pub(super) fn join(&mut self, name: &str, permit: Permit, capabilities: Capabilities) -> ConnectionId {
+        let connection = self.connect(permit);
+        let metadata = PeerMetadata { capabilities, ..PeerMetadata::default() };
+        let sender = PeerRef::new(name).unwrap();
+        self.send(connection, &Frame::Join { sender, metadata, versions: vec!["1"] });
+        connection
+    }
+
+    pub(super) fn send(&mut self, connection: ConnectionId, frame: &Frame<'_>) {
+        self.send_bytes(connection, &frame.encode());
+    }
+
+    pub(super) fn send_bytes(&mut self, connection: ConnectionId, frame: &[u8]) {
+        self.handle(Input::Received { connection, frame: frame.to_vec() });
+    }
+
+    /// The next frame that was sent to the connection.
+    pub(super) fn next(&mut self, connection: ConnectionId) -> Option<Vec<u8>> {
+        self.sent.get_mut(&connection)?.pop_front()
+    }
+
+    /// All frames that were sent to the connection and not looked at.
+    pub(super) fn take(&mut self, connection: ConnectionId) -> Vec<Vec<u8>> {
+        self.sent.remove(&connection).unwrap_or_default().into()
+    }
+
+    /// Lets devices and relay talk until nobody has anything to say.
+    pub(super) fn talk(&mut self, devices: &mut [&mut Device]) {
+        for _ in 0..100 {
+            let mut is_quiet = true;
+            for device in devices.iter_mut() {
+                while let Some(frame) = self.next(device.connection) {
+                    device.hear(&frame);
+                    is_quiet = false;
+                }
+                if let Some(frame) = device.speak() {
+                    self.send_bytes(device.connection, &frame);
+                    is_quiet = false;
+                }
+            }
+            if is_quiet {
+                return;
+            }
+        }
+        panic!("the talk does not end");
+    }
+}
+
+/// A device with one document, as an automerge-repo client would have it.
+pub(super) struct Device {
+    pub(super) name: &'static str,
+    pub(super) connection: ConnectionId,
+    pub(super) document: Document,
+    pub(super) state: State,
+    pub(super) id: DocumentId,
+    /// Frames other than sync messages that it was sent.
+    pub(super) others: Vec<Vec<u8>>,
+}
+
+impl Device {
+    /// A device that joins with a document of its own making.
+    pub(super) fn join(stage: &mut Stage, name: &'static str, permit: Permit) -> Self {
+        Self::join_with(stage, name, permit, Capabilities::NONE)
+    }
+
+    pub(super) fn join_with(
+        stage: &mut Stage,
+        name: &'static str,
+        permit: Permit,
+        capabilities: Capabilities,
+    ) -> Self {
+        let connection = stage.join(name, permit, capabilities);
+        assert!(matches!(Frame::decode(&stage.next(connection).unwrap()).unwrap(), Frame::Peer { .. }));
+        let actor = ActorId::derive(&[name]);
+        Self {
+            name,
+            connection,
+            document: Document::new(actor),
+            state: State::new(Manner::OPEN),
+            id: CART,
+            others: Vec::new(),
+        }
+    }
+
+    pub(super) fn write(&mut self, text: &str) {
+        let mut edit = self.document.edit();
+        let entry = format!("n/{}/{text}", self.name);
+        edit.put(&entry, text);
+        edit.commit();
+    }
+
+    pub(super) fn heads(&self) -> Vec<ChangeHash> {
+        self.document.heads()
+    }
+
+    pub(super) fn route(&self) -> Route<'static> {
+        Route { sender: PeerRef::new(self.name).unwrap(), target: PeerRef::new("relay").unwrap() }
+    }
+
+    /// What it says next about its document.
+    pub(super) fn speak(&mut self) -> Option<Vec<u8>> {
+        let data = self.state.generate_for(&mut self.document)?;
+        let (route, document) = (self.route(), self.id);
+        let frame = if self.document.is_empty() {
+            Frame::Request { route, document, data: &data }
+        } else {
+            Frame::Sync { route, document, data: &data }
+        };
+        Some(frame.encode())
+    }
+
+    pub(super) fn hear(&mut self, bytes: &[u8]) {
+        match Frame::decode(bytes).unwrap() {
+            Frame::Sync { document, data, .. } if document == self.id => {
+                let applied = self.state.receive_into(&mut self.document, data).unwrap();
+                assert_eq!(applied.refused, []);
+            }
+            _ => self.others.push(bytes.to_vec()),
+        }
+    }
+
+    /// Says one thing, whatever the answer.
+    pub(super) fn say(&mut self, stage: &mut Stage) {
+        let frame = self.speak().expect("there is something to say");
+        stage.send_bytes(self.connection, &frame);
+    }
+
+    /// Comes back over a new connection, with what it kept.
+    pub(super) fn rejoin(&mut self, stage: &mut Stage, permit: Permit) {
+        stage.handle(Input::Closed { connection: self.connection });
+        self.connection = stage.join(self.name, permit, Capabilities::NONE);
+        stage.next(self.connection).expect("a welcome");
+        self.state = State::decode(&self.state.encode(), Manner::OPEN).unwrap();
+    }
+
+    /// What it was told besides sync messages, decoded by `read`.
+    pub(super) fn told<T>(&mut self, read: impl Fn(&Frame<'_>) -> Option<T>) -> Vec<T> {
+        let frames = std::mem::take(&mut self.others);
+        frames.iter().filter_map(|bytes| read(&Frame::decode(bytes).unwrap())).collect()
+    }
+}

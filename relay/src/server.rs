@@ -1,0 +1,147 @@
+//! The driver: sockets, a clock and a storage thread around the [`Hub`]. It decides nothing.
+//!
+//! One task runs the hub; it takes whatever has come, then does what the hub wants. One thread owns the store and commits
+//! everything that waits with one flush. Each connection has a task that reads and one that writes.
+
+mod engine;
+mod http;
+mod socket;
+mod storage;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+use crdt_core::time::Timestamp;
+use crdt_core::wire::PeerId;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc};
+
+use self::engine::{Engine, Event};
+use self::storage::{Request, Storage};
+use crate::access::Permit;
+use crate::config::Config;
+use crate::hub::{Hub, Limits};
+use crate::id::{ConnectionId, Subject, Tenant};
+use crate::store::{Memory, Sled, Store};
+
+/// Bytes of frames that wait for the hub, over all connections. Readers of sockets wait when there are more.
+const INBOX_BYTES_MAX: usize = 256 << 20;
+
+/// Frames that wait for the hub.
+const INBOX_FRAMES_MAX: usize = 4096;
+
+/// How long sockets may take for the last words of a stopping relay.
+const GOODBYE_TIME: Duration = Duration::from_millis(200);
+
+/// A relay that is ready to serve.
+pub struct Server {
+    storage: Storage,
+    requests: std::sync::mpsc::Sender<Request>,
+    shared: Arc<Shared>,
+    engine: Engine,
+}
+
+/// What every connection and request can reach.
+struct Shared {
+    events: mpsc::Sender<Event>,
+    /// For what must not wait behind frames: that bytes were written, that a connection closed.
+    notices: mpsc::UnboundedSender<Event>,
+    inbox: Arc<Semaphore>,
+    requests: std::sync::mpsc::Sender<Request>,
+    next_connection: AtomicU64,
+    connections: AtomicUsize,
+    connections_max: usize,
+    health: Health,
+    started: Instant,
+}
+
+/// What `/readyz` and `/v1/status` tell.
+#[derive(Default)]
+pub(crate) struct Health {
+    /// Why storage fails, once it does.
+    storage: std::sync::OnceLock<String>,
+    counters: std::sync::Mutex<crate::hub::Counters>,
+}
+
+impl Server {
+    /// Opens the store and makes everything ready.
+    pub fn open(config: &Config) -> Result<Self> {
+        let store: Box<dyn Store> = if config.in_memory {
+            Memory::default().open()?
+        } else {
+            Sled { path: config.data.clone(), cache_bytes: config.cache_mib << 20 }
+                .open()
+                .with_context(|| format!("can't open the data in {}", config.data.display()))?
+        };
+        let (events, inbox) = mpsc::channel(INBOX_FRAMES_MAX);
+        let (notices, urgent) = mpsc::unbounded_channel();
+        let (storage, requests) = Storage::start(store, notices.clone())?;
+        let shared = Arc::new(Shared {
+            events,
+            notices,
+            inbox: Arc::new(Semaphore::new(INBOX_BYTES_MAX / 1024)),
+            requests: requests.clone(),
+            next_connection: AtomicU64::new(1),
+            connections: AtomicUsize::new(0),
+            connections_max: config.connections_max,
+            health: Health::default(),
+            started: Instant::now(),
+        });
+        let hub = Hub::new(PeerId::new("relay")?, None, Limits::default());
+        let engine = Engine::new(hub, inbox, urgent, requests.clone(), Arc::clone(&shared));
+        Ok(Self { storage, requests, shared, engine })
+    }
+
+    /// Serves until `stopped` completes, then says goodbye, and returns when everything is on disk.
+    pub async fn run(
+        self,
+        listener: TcpListener,
+        stopped: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<()> {
+        let router = http::router(Arc::clone(&self.shared));
+        let notices = self.shared.notices.clone();
+        let engine = tokio::spawn(self.engine.run());
+        let service = router.into_make_service();
+        // Whoever comes while the relay stops is refused by the system, not accepted and dropped.
+        tokio::select! {
+            () = stopped => tracing::info!("stopping"),
+            result = async { axum::serve(listener, service).await } => result?,
+        }
+        notices.send(Event::Stop).ok();
+        let ended = engine.await?;
+        self.requests.send(Request::Stop).ok();
+        tokio::task::spawn_blocking(move || self.storage.join()).await?;
+        // What was said last is still on its way out.
+        tokio::time::sleep(GOODBYE_TIME).await;
+        ended
+    }
+}
+
+impl Shared {
+    /// A new connection, unless there are too many.
+    fn admit(&self) -> Option<ConnectionId> {
+        let admitted = self.connections.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
+            (count < self.connections_max).then_some(count + 1)
+        });
+        admitted.ok().map(|_| ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    fn dismiss(&self) {
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Everyone is let in, as the same unknown person.
+fn open_permit() -> Permit {
+    let name = "open";
+    let tenant = Tenant::new(name).expect("it is a name");
+    Permit::open(tenant, Subject::new("anyone").expect("it is a name"))
+}
+
+/// The hub's idea of now.
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,192 @@
+//! The task that runs the hub.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::storage::Request;
+use super::{Shared, now};
+use crate::hub::{Hub, Input, Output};
+use crate::id::ConnectionId;
+use crate::store::CommitError;
+
+/// Most events handled before the hub's wishes are done.
+const BATCH_MAX: usize = 512;
+
+/// How long a stopping relay waits for its disk.
+const STOP_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Something that has happened.
+pub(super) enum Event {
+    Hub(Input),
+    /// A frame, with its share of the inbox.
+    Frame {
+        connection: ConnectionId,
+        frame: Vec<u8>,
+        _share: OwnedSemaphorePermit,
+    },
+    Connected {
+        connection: ConnectionId,
+        link: Link,
+    },
+    Stop,
+}
+
+/// What the engine holds of a connection.
+pub(super) struct Link {
+    pub(super) outbox: mpsc::UnboundedSender<Outgoing>,
+    /// Milliseconds since 1970 until which nothing is read.
+    pub(super) paused_until: Arc<AtomicU64>,
+}
+
+/// What a connection's writer is to do.
+pub(super) enum Outgoing {
+    Frame(Vec<u8>),
+    Close { reason: String },
+}
+
+pub(super) struct Engine {
+    hub: Hub,
+    inbox: mpsc::Receiver<Event>,
+    urgent: mpsc::UnboundedReceiver<Event>,
+    storage: std::sync::mpsc::Sender<Request>,
+    shared: Arc<Shared>,
+    links: BTreeMap<ConnectionId, Link>,
+    /// Appends that storage has not answered.
+    appends: usize,
+}
+
+impl Engine {
+    pub(super) fn new(
+        hub: Hub,
+        inbox: mpsc::Receiver<Event>,
+        urgent: mpsc::UnboundedReceiver<Event>,
+        storage: std::sync::mpsc::Sender<Request>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        Self { hub, inbox, urgent, storage, shared, links: BTreeMap::new(), appends: 0 }
+    }
+
+    /// Runs until it is told to stop, and everything that was taken in is on disk.
+    pub(super) async fn run(mut self) -> Result<()> {
+        let mut ticks = interval(Duration::from_secs(1));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let event = tokio::select! {
+                biased;
+                Some(event) = self.urgent.recv() => event,
+                Some(event) = self.inbox.recv() => event,
+                _ = ticks.tick() => Event::Hub(Input::Tick),
+            };
+            let mut is_stopping = self.handle(event);
+            for _ in 0..BATCH_MAX {
+                let Ok(event) = self.urgent.try_recv().or_else(|_| self.inbox.try_recv()) else { break };
+                is_stopping |= self.handle(event);
+            }
+            self.act()?;
+            if is_stopping {
+                return self.stop().await;
+            }
+        }
+    }
+
+    /// Hands one event to the hub; whether it is the last.
+    fn handle(&mut self, event: Event) -> bool {
+        match event {
+            Event::Stop => return true,
+            Event::Frame { connection, frame, _share } => {
+                self.hub.handle(now(), Input::Received { connection, frame });
+            }
+            Event::Connected { connection, link } => {
+                self.links.insert(connection, link);
+                let permit = super::open_permit();
+                self.hub.handle(now(), Input::Connected { connection, permit });
+            }
+            Event::Hub(input) => {
+                if let Input::Stored { stored, .. } = &input {
+                    self.appends -= 1;
+                    if let Err(CommitError::Unavailable { why }) = stored {
+                        self.shared.health.fail(why);
+                    }
+                }
+                if let Input::Closed { connection } = &input {
+                    self.links.remove(connection);
+                }
+                if matches!(input, Input::Tick) {
+                    self.shared.health.report(self.hub.counters());
+                }
+                self.hub.handle(now(), input);
+            }
+        }
+        false
+    }
+
+    /// Does what the hub wants.
+    fn act(&mut self) -> Result<()> {
+        while let Some(output) = self.hub.poll_output() {
+            let request = match output {
+                Output::Send { connection, frame } => {
+                    self.send(connection, Outgoing::Frame(frame));
+                    continue;
+                }
+                Output::Close { connection, reason } => {
+                    tracing::debug!(connection = connection.0, reason, "closing");
+                    self.send(connection, Outgoing::Close { reason });
+                    self.links.remove(&connection);
+                    continue;
+                }
+                Output::Pause { connection, until } => {
+                    if let Some(link) = self.links.get(&connection) {
+                        link.paused_until.store(until.as_millis(), Ordering::Relaxed);
+                    }
+                    continue;
+                }
+                Output::Append(append) => {
+                    self.appends += 1;
+                    Request::Append(append)
+                }
+                Output::Load { key } => Request::Load { key },
+                Output::Read { key, positions, snapshot } => Request::Read { key, positions, snapshot },
+                Output::Compact { key, through } => Request::Compact { key, through },
+                // The feed is asked for, not pushed.
+                Output::Advanced { .. } => continue,
+            };
+            if self.storage.send(request).is_err() {
+                bail!("the storage thread has ended");
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&self, connection: ConnectionId, outgoing: Outgoing) {
+        if let Some(link) = self.links.get(&connection) {
+            // A writer that is gone is about to say so.
+            link.outbox.send(outgoing).ok();
+        }
+    }
+
+    /// Says goodbye, and waits for the disk.
+    async fn stop(mut self) -> Result<()> {
+        let (min, max) = (Duration::from_millis(500), Duration::from_secs(10));
+        self.hub.handle(now(), Input::GoingAway { reconnect_after_min: min, reconnect_after_max: max });
+        self.act()?;
+        let flushed = timeout(STOP_TIME_MAX, async {
+            while self.appends > 0 {
+                let Some(event) = self.urgent.recv().await else { return Ok(()) };
+                self.handle(event);
+                self.act()?;
+            }
+            Ok::<_, anyhow::Error>(())
+        });
+        flushed.await.unwrap_or_else(|_| bail!("the disk has not answered for {STOP_TIME_MAX:?}"))?;
+        for link in self.links.values() {
+            link.outbox.send(Outgoing::Close { reason: "the relay is stopping".to_owned() }).ok();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,111 @@
+//! One WebSocket: a task that reads, and one that writes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use crdt_core::limits::FRAME_BYTES_MAX;
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use tokio::sync::mpsc;
+use tokio::time::{interval, sleep, timeout};
+
+use super::engine::{Event, Link, Outgoing};
+use super::{Shared, now};
+use crate::hub::Input;
+use crate::id::ConnectionId;
+
+/// How often a peer is asked whether it is there. Phones' radios sleep between.
+const PING_INTERVAL: Duration = Duration::from_secs(15);
+
+/// A peer that has said nothing, not even that it is there, for this long is gone.
+const SILENCE_MAX: Duration = Duration::from_secs(45);
+
+/// Longest reason in a close frame: control frames hold 125 bytes.
+const CLOSE_REASON_BYTES_MAX: usize = 120;
+
+/// Serves one connection until either side ends it.
+pub(super) async fn serve(shared: Arc<Shared>, connection: ConnectionId, socket: WebSocket) {
+    let (sink, stream) = socket.split();
+    let (outbox, outgoing) = mpsc::unbounded_channel();
+    let paused_until = Arc::new(AtomicU64::new(0));
+    let link = Link { outbox, paused_until: Arc::clone(&paused_until) };
+    if shared.notices.send(Event::Connected { connection, link }).is_ok() {
+        tokio::select! {
+            () = write(&shared, connection, sink, outgoing) => {}
+            () = read(&shared, connection, stream, &paused_until) => {}
+        }
+        // Behind the frames that it sent.
+        shared.events.send(Event::Hub(Input::Closed { connection })).await.ok();
+    }
+    shared.dismiss();
+}
+
+async fn read(
+    shared: &Shared,
+    connection: ConnectionId,
+    mut stream: SplitStream<WebSocket>,
+    paused_until: &AtomicU64,
+) {
+    loop {
+        let rest = paused_until.load(Ordering::Relaxed).saturating_sub(now().as_millis());
+        if rest > 0 {
+            sleep(Duration::from_millis(rest)).await;
+        }
+        let Ok(Some(Ok(message))) = timeout(SILENCE_MAX, stream.next()).await else { return };
+        let frame = match message {
+            Message::Binary(bytes) => Vec::from(bytes),
+            Message::Close(_) => return,
+            // What is no frame is for the hub to refuse.
+            Message::Text(text) => text.as_str().as_bytes().to_vec(),
+            Message::Ping(_) | Message::Pong(_) => continue,
+        };
+        let share = u32::try_from(frame.len().min(FRAME_BYTES_MAX) / 1024 + 1).expect("frames are bounded");
+        let Ok(share) = Arc::clone(&shared.inbox).acquire_many_owned(share).await else { return };
+        if shared.events.send(Event::Frame { connection, frame, _share: share }).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn write(
+    shared: &Shared,
+    connection: ConnectionId,
+    mut sink: SplitSink<WebSocket, Message>,
+    mut outgoing: mpsc::UnboundedReceiver<Outgoing>,
+) {
+    let mut pings = interval(PING_INTERVAL);
+    pings.tick().await;
+    loop {
+        let next = tokio::select! {
+            next = outgoing.recv() => next,
+            _ = pings.tick() => {
+                if sink.send(Message::Ping(Bytes::new())).await.is_err() {
+                    return;
+                }
+                continue;
+            }
+        };
+        match next {
+            None => return,
+            Some(Outgoing::Close { reason }) => {
+                let mut end = reason.len().min(CLOSE_REASON_BYTES_MAX);
+                while !reason.is_char_boundary(end) {
+                    end -= 1;
+                }
+                let frame = CloseFrame { code: close_code::NORMAL, reason: reason[..end].into() };
+                sink.send(Message::Close(Some(frame))).await.ok();
+                return;
+            }
+            Some(Outgoing::Frame(frame)) => {
+                let bytes = frame.len();
+                if sink.send(Message::Binary(frame.into())).await.is_err() {
+                    return;
+                }
+                shared.notices.send(Event::Hub(Input::Written { connection, bytes })).ok();
+            }
+        }
+    }
+}

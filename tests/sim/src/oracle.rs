@@ -1,0 +1,48 @@
+//! Oracles: what must hold in every world, whatever went wrong in it.
+//!
+//! | oracle | demands |
+//! |---|---|
+//! | [`Promises`] | what a relay advertised, or a device called confirmed, is on a disk by then, and everywhere in the end |
+//! | [`Commands`] | a command that a device took is delivered, and a repetition carries the same key |
+//! | [`Readers`] | a document's content goes to those who may read it |
+//! | [`convergence`] | in the end everyone who may read a document sees the same |
+//!
+//! That an exchange ends and that queues stay within their bounds is watched by the world itself, which alone sees every
+//! frame and every machine.
+
+mod commands;
+pub mod convergence;
+mod promises;
+mod readers;
+
+pub use self::commands::Commands;
+pub use self::promises::{Promise, Promises};
+pub use self::readers::Readers;
+
+use crdt_core::id::{ChangeHash, DocumentId};
+
+use crate::network::NodeId;
+use crate::plan::Person;
+
+/// What an oracle found: a bug, in the machines or in the world.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    #[error("change {change} of {document} was promised ({promise:?}) before it was durable")]
+    Premature { change: ChangeHash, document: DocumentId, promise: Promise },
+    #[error("change {change} of {document} was promised ({promise:?}) and {node} does not have it")]
+    Lost { change: ChangeHash, document: DocumentId, promise: Promise, node: NodeId },
+    #[error("{one} and {other} see {document} differently: {why}")]
+    Diverged { one: NodeId, other: NodeId, document: DocumentId, why: String },
+    #[error("{relay} sent the content of {document} to {person}, who may not read it")]
+    Leaked { relay: NodeId, document: DocumentId, person: Person },
+    #[error("command {key} of {device} was never delivered")]
+    CommandLost { device: NodeId, key: String },
+    #[error("command {key} was delivered with two contents")]
+    CommandChanged { key: String },
+    #[error("{node} holds {amount} {what}, at most {bound} are allowed")]
+    Unbounded { node: NodeId, what: &'static str, amount: usize, bound: usize },
+    #[error("after {seconds} quiet seconds the nodes still exchange sync messages, the last from {last}")]
+    Endless { seconds: u64, last: NodeId },
+    #[error("{node}: {what}")]
+    Broken { node: NodeId, what: String },
+}

@@ -1,0 +1,12 @@
+//! What the cross-crate tests share.
+//!
+//! * [`source`] reads Rust files of this workspace with comments and literals blanked out.
+//! * [`tidy`] holds the house rules that no compiler checks.
+
+pub mod source;
+pub mod tidy;
+
+/// The examples of the README, run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+mod readme {}

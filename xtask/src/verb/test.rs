@@ -1,0 +1,74 @@
+//! `cargo xtask test`: everything that must hold, in the order in which people want to know.
+
+use anyhow::{Result, bail};
+
+use super::demo;
+use crate::args::Args;
+use crate::plan::{self, Counts, Step};
+use crate::shell::{self, Run};
+use crate::{tool, wasm, workspace};
+
+pub(super) fn run(args: Args) -> Result<bool> {
+    run_steps(args, steps(), "test [--only STEP] [--list]")
+}
+
+/// The steps, cheapest news first. A new suite is one more step here.
+pub(super) fn steps() -> Vec<Step> {
+    vec![
+        Step::new("native", "every Rust test and every example in the docs", || {
+            let color = if shell::is_watched() { "always" } else { "auto" };
+            Run::cargo().args("test --workspace --locked --no-fail-fast --color").arg(color).count_tests()
+        }),
+        Step::new("examples", "every example program runs to its end", || {
+            let mut counts = Counts::default();
+            for example in workspace::targets("example")? {
+                demo::run_example(&example)?;
+                counts.passed += 1;
+            }
+            Ok(counts)
+        }),
+        Step::new("wasm", "the core as a browser runs it gives the answers of every vector", || {
+            tool::node()?;
+            let module = wasm::build("pannier-conformance")?;
+            let folder = workspace::target().join("wasm-conformance");
+            wasm::glue(&module, "nodejs", &folder)?;
+            Run::new("node")
+                .args("--test --test-reporter=spec tests/wasm/vectors.test.mjs")
+                .env("PANNIER_WASM_MODULE", folder.join("pannier_conformance.js"))
+                .count_tests()
+        }),
+        Step::new("interop", "unmodified automerge-repo clients sync through the relay's binary", || {
+            tool::node()?;
+            let folder = workspace::root().join("tests/interop/js");
+            Run::new("npm").args("ci --no-audit --no-fund").folder(&folder).go()?;
+            Run::cargo().args("build --locked --package relay").go()?;
+            Run::new("node")
+                .args("--test --test-force-exit --test-reporter=spec clients.test.mjs")
+                .folder(&folder)
+                .env("PANNIER_RELAY", workspace::target().join("debug/relay"))
+                .count_tests()
+        }),
+    ]
+}
+
+/// Runs all the steps of a verb, or shows them, or runs one.
+pub(super) fn run_steps(mut args: Args, mut steps: Vec<Step>, usage: &str) -> Result<bool> {
+    let list = args.flag("--list");
+    let only = args.option("--only")?;
+    args.finish(usage)?;
+    if list {
+        for step in &steps {
+            println!("{:8}  {}", step.name, step.why);
+        }
+        return Ok(true);
+    }
+    if let Some(only) = only {
+        let names: Vec<_> = steps.iter().map(|step| step.name).collect();
+        steps.retain(|step| step.name == only);
+        if steps.is_empty() {
+            bail!("there is no step `{only}`: the steps are {}", names.join(", "));
+        }
+    }
+    std::env::set_current_dir(workspace::root())?;
+    Ok(plan::run(&steps))
+}
