@@ -3,7 +3,6 @@
 pub mod agenda;
 pub mod chance;
 pub mod disk;
-pub mod forge;
 pub mod hostile;
 pub mod network;
 pub mod node;

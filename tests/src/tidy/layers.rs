@@ -155,7 +155,7 @@ mod tests {
         let strangers =
             |path: &str, text: &str| relay_and_clients_are_strangers(&Source::new(path, text)).len();
         assert_eq!(strangers("relay/src/hub.rs", "use pannier::Client;"), 1);
-        assert_eq!(strangers("relay/src/hub/tests.rs", "use pannier_sim::forge::Header;"), 0);
+        assert_eq!(strangers("relay/src/hub/tests.rs", "use pannier_forge::chunk::Header;"), 0);
         assert_eq!(strangers("clients/pannier/src/lib.rs", "use relay::hub::Hub;"), 1);
         assert_eq!(strangers("clients/pannier/src/lib.rs", "use crate::relay::Connection; mod relay;"), 0);
         assert_eq!(strangers("tests/sim/src/lib.rs", "use relay::hub::Hub; use pannier::Client;"), 0);

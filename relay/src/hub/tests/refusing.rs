@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crdt_core::id::{ActorId, ChangeHash, DocumentId};
 use crdt_core::wire::{Capabilities, DenialCode, Frame, PeerMetadata, PeerRef, Route};
-use pannier_sim::forge::{Header, SyncMessage, bloom, change_chunk, hash_of_body, inflating_chunk};
+use pannier_forge::chunk::{Header, change_chunk, hash_of_body, inflating_chunk};
+use pannier_forge::message::{SyncMessage, bloom};
 
 use super::stage::{CART, Device, Stage, key, user};
 use crate::access::Permit;

@@ -1,14 +1,16 @@
 //! Attacks: frames that no honest peer sends. Every hostile input that is known to have worked against some server is here.
 
+use std::time::Duration;
+
 use crdt_core::id::{ActorId, ChangeHash, DocumentId};
 use crdt_core::wire::{
     Capabilities, DeviceRef, DocumentHeads, Ephemeral, Frame, PeerMetadata, PeerRef, Presence, Route,
     SessionRef,
 };
-use std::time::Duration;
+use pannier_forge::chunk::{Header, inflating_chunk};
+use pannier_forge::message::{SyncMessage, bloom};
 
 use crate::chance::Chance;
-use crate::forge::{Header, SyncMessage, bloom, inflating_chunk};
 
 /// One thing a stranger can do once connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
