@@ -1,8 +1,11 @@
 //! What the cross-crate tests share.
 //!
+//! * [`process`] runs the relay's binary, and [`client`] is a peer of it.
 //! * [`source`] reads Rust files of this workspace with comments and literals blanked out.
 //! * [`tidy`] holds the house rules that no compiler checks.
 
+pub mod client;
+pub mod process;
 pub mod source;
 pub mod tidy;
 

@@ -1,0 +1,141 @@
+//! The relay's binary as a process of its own: started, asked, stopped and killed as an operator or a crash would.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long a relay may take for what takes it milliseconds, on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running relay. It is killed when dropped.
+#[derive(Debug)]
+pub struct RelayProcess {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl RelayProcess {
+    /// Starts a relay over the data in `folder`, on a port that is free, and returns when it serves.
+    ///
+    /// # Panics
+    /// If it does not come up.
+    pub fn start(folder: &Path) -> Self {
+        let folder = folder.to_str().expect("folders of tests are UTF-8");
+        Self::start_with(&["--data", folder, "--log", "warn"])
+    }
+
+    /// As [`RelayProcess::start`], with these flags besides the address.
+    pub fn start_with(flags: &[&str]) -> Self {
+        let mut child = command()
+            .args(["--listen", "127.0.0.1:0"])
+            .args(flags)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the relay's binary starts");
+        let stdout = BufReader::new(child.stdout.take().expect("piped above"));
+        let mut lines = stdout.lines().map_while(Result::ok);
+        let address = lines.find_map(|line| line.split("ws://").nth(1)?.parse().ok());
+        let Some(address) = address else {
+            panic!("the relay ended with {:?} before it served", child.wait());
+        };
+        Self { child, address }
+    }
+
+    /// Where it serves.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What its WebSocket is called.
+    pub fn url(&self) -> String {
+        format!("ws://{}", self.address)
+    }
+
+    /// The whole answer to an HTTP request for `path`.
+    pub fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.address).expect("the relay listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("timeouts can be set");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: relay\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("the relay reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("the relay answers in text");
+        answer
+    }
+
+    /// Asks it to end, as a service manager does, and waits until it has.
+    ///
+    /// # Panics
+    /// If it goes on for longer than anyone waits.
+    pub fn terminate(&mut self) -> ExitStatus {
+        let signal = format!("kill -TERM {}", self.child.id());
+        let sent = Command::new("sh").args(["-c", &signal]).status().expect("there is a shell");
+        assert!(sent.success(), "{signal}: {sent}");
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it is our child") {
+                return status;
+            }
+            assert!(began.elapsed() < PATIENCE, "the relay does not stop");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Ends it without a warning, as a crash or a lack of memory does.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it is our child");
+        self.child.wait().expect("it is our child");
+    }
+}
+
+impl Drop for RelayProcess {
+    fn drop(&mut self) {
+        // It may be gone already.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// Runs a relay that is not expected to serve, until it ends by itself.
+///
+/// # Panics
+/// If it serves instead.
+pub fn run_to_end(flags: &[&str]) -> Output {
+    let mut child = command()
+        .args(flags)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the relay's binary starts");
+    let began = Instant::now();
+    while child.try_wait().expect("it is our child").is_none() {
+        if began.elapsed() > PATIENCE {
+            child.kill().expect("it is our child");
+            panic!("the relay does not end: {flags:?}");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.wait_with_output().expect("it has ended")
+}
+
+/// The binary, with nothing of this process's environment that would change what it does.
+fn command() -> Command {
+    let mut command = Command::new(binary());
+    command.stdin(Stdio::null());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("RELAY_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// The relay as `cargo test --workspace` builds it: beside the folder of the test that runs.
+fn binary() -> PathBuf {
+    let test = std::env::current_exe().expect("tests know where they are");
+    let folder = test.parent().and_then(Path::parent).expect("tests are below the profile's folder");
+    let binary = folder.join(format!("relay{}", std::env::consts::EXE_SUFFIX));
+    assert!(binary.is_file(), "{} is missing: run `cargo test --workspace`", binary.display());
+    binary
+}
