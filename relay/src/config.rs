@@ -1,6 +1,7 @@
 //! How a relay is told what to do.
 
 use std::net::SocketAddr;
+use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
@@ -33,6 +34,11 @@ pub struct Config {
     #[arg(long, value_name = "COUNT", default_value_t = 20_000, env = "RELAY_CONNECTIONS_MAX")]
     pub connections_max: usize,
 
+    /// Hubs that share the documents, each on a core of its own. Half of the cores unless said: sockets and the disk need
+    /// the others.
+    #[arg(long, value_name = "COUNT", default_value_t = half_of_the_cores(), env = "RELAY_SHARDS")]
+    pub shards: NonZeroU16,
+
     /// Let anyone who can reach the address read and write every document.
     #[arg(long)]
     pub open_to_everyone: bool,
@@ -40,6 +46,11 @@ pub struct Config {
     /// How much to log: error, warn, info, debug or trace.
     #[arg(long, value_name = "LEVEL", default_value = "info", env = "RELAY_LOG")]
     pub log: tracing::Level,
+}
+
+fn half_of_the_cores() -> NonZeroU16 {
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    u16::try_from(cores / 2).ok().and_then(NonZeroU16::new).unwrap_or(NonZeroU16::MIN)
 }
 
 impl Config {

@@ -13,8 +13,8 @@
 //!   it can make grow is bounded by [`Limits`].
 //! * **Idle documents cost nothing.** A document that nobody follows leaves memory; one that nobody has is never there.
 //!
-//! A tenant's documents are a world of their own: peers, rooms, quotas and feeds never meet another tenant's. So hubs can
-//! also run side by side, each for some tenants.
+//! A tenant's documents are a world of their own: peers, rooms, quotas and feeds never meet another tenant's. Hubs run side by
+//! side where one core is too little: see [`Shards`].
 //!
 //! ```
 //! use crdt_core::time::Timestamp;
@@ -41,6 +41,7 @@
 
 mod connection;
 mod connections;
+mod counters;
 mod gathering;
 mod greeting;
 mod hearing;
@@ -49,6 +50,7 @@ mod rate;
 mod refusing;
 mod room;
 mod seen;
+mod shard;
 mod snapshot;
 mod speaking;
 mod storing;
@@ -62,8 +64,11 @@ use crdt_core::id::{ChangeHash, DocumentId};
 use crdt_core::time::Timestamp;
 use crdt_core::wire::{PeerId, StorageId};
 
+pub use self::connection::Peer;
+pub use self::counters::Counters;
 pub use self::limits::Limits;
 pub use self::rate::Rate;
+pub use self::shard::{Place, Shard, Shards};
 pub use self::snapshot::{decode_index, encode_index};
 
 use self::connections::Connections;
@@ -87,6 +92,8 @@ pub enum Input {
     Closed { connection: ConnectionId },
     /// The connection's permit has been renewed or narrowed.
     Permitted { connection: ConnectionId, permit: Permit },
+    /// The hub that decides about connections says so by [`Output::Joined`].
+    Joined { connection: ConnectionId, permit: Permit, peer: Peer },
     /// The answer to [`Output::Load`].
     Loaded { key: DocumentKey, loaded: Result<(Loaded, Usage), LoadError> },
     /// The answer to [`Output::Read`].
@@ -140,6 +147,17 @@ pub enum Output {
         key: DocumentKey,
         through: Position,
     },
+    /// Only from the front of several hubs: let the others know of the connection, or of its new permit, with
+    /// [`Input::Joined`] before anything that follows reaches the peer.
+    Joined {
+        connection: ConnectionId,
+        permit: Permit,
+        peer: Peer,
+    },
+    /// Only from the front of several hubs: let the others know with [`Input::Closed`].
+    Left {
+        connection: ConnectionId,
+    },
     /// The tenant's change feed goes on to here.
     Advanced {
         tenant: Tenant,
@@ -165,36 +183,12 @@ pub struct Compacted {
     pub bytes: u64,
 }
 
-/// What has happened since the hub was made, and what there is now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-#[non_exhaustive]
-pub struct Counters {
-    pub connections: u64,
-    /// Documents in memory.
-    pub rooms: u64,
-    pub frames_received: u64,
-    pub frames_sent: u64,
-    pub bytes_received: u64,
-    pub bytes_sent: u64,
-    /// Changes that have become durable.
-    pub changes_stored: u64,
-    /// Changes that could not be stored.
-    pub changes_lost: u64,
-    pub ephemeral_forwarded: u64,
-    /// Refusals of documents and of connections.
-    pub refusals: u64,
-    /// Connections that had to rest.
-    pub pauses: u64,
-    pub documents_loaded: u64,
-    pub documents_evicted: u64,
-    pub snapshots_made: u64,
-}
-
 /// The relay.
 #[derive(Debug)]
 pub struct Hub {
     id: PeerId,
     storage: Option<StorageId>,
+    shard: Shard,
     limits: Limits,
     now: Timestamp,
     connections: Connections,
@@ -254,10 +248,17 @@ enum Call<'a> {
 impl Hub {
     /// A relay without connections, called `id` by its peers, over the store that calls itself `storage`.
     pub fn new(id: PeerId, storage: Option<StorageId>, limits: Limits) -> Self {
+        Self::shard(id, storage, limits, Shard::SOLE)
+    }
+
+    /// As [`Hub::new`], for a share of the documents: one of several hubs that are one relay together. The limits are those
+    /// of the whole relay.
+    pub fn shard(id: PeerId, storage: Option<StorageId>, limits: Limits, shard: Shard) -> Self {
         Self {
             id,
             storage,
-            limits,
+            shard,
+            limits: shard.limits(limits),
             now: Timestamp::ZERO,
             connections: Connections::default(),
             rooms: BTreeMap::new(),
@@ -281,6 +282,7 @@ impl Hub {
             Input::Written { connection, bytes } => self.written(connection, bytes),
             Input::Closed { connection } => self.forget(connection),
             Input::Permitted { connection, permit } => self.permitted(connection, permit),
+            Input::Joined { connection, permit, peer } => self.introduced(connection, permit, peer),
             Input::Loaded { key, loaded } => self.loaded(&key, loaded),
             Input::Read { key, read } => self.read(&key, read),
             Input::Stored { key, stored } => self.stored(&key, stored),
@@ -308,7 +310,8 @@ impl Hub {
 
     pub fn counters(&self) -> Counters {
         Counters {
-            connections: self.connections.len() as u64,
+            // Each once, however many hubs know it.
+            connections: if self.shard.is_front() { self.connections.len() as u64 } else { 0 },
             rooms: self.rooms.len() as u64,
             ..self.counters
         }

@@ -1,10 +1,11 @@
 //! The driver: sockets, a clock and a storage thread around the [`Hub`]. It decides nothing.
 //!
-//! One task runs the hub; it takes whatever has come, then does what the hub wants. One thread owns the store and commits
+//! One task runs each hub; it takes whatever has come, then does what the hub wants. One thread owns the store and commits
 //! everything that waits with one flush. Each connection has a task that reads and one that writes.
 
 mod engine;
 mod http;
+mod mailbox;
 mod socket;
 mod storage;
 
@@ -12,25 +13,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use crdt_core::time::Timestamp;
 use crdt_core::wire::PeerId;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
-use self::engine::{Engine, Event};
+use self::engine::{Engine, Outgoing};
+use self::mailbox::Mailboxes;
 use self::storage::{Request, Storage};
 use crate::access::Permit;
 use crate::config::Config;
-use crate::hub::{Hub, Limits};
+use crate::hub::{Counters, Hub, Limits, Shards};
 use crate::id::{ConnectionId, Subject, Tenant};
 use crate::store::{Memory, Sled, Store};
 
-/// Bytes of frames that wait for the hub, over all connections. Readers of sockets wait when there are more.
+/// Bytes of frames that wait for the hubs, over all connections. Readers of sockets wait when there are more.
 const INBOX_BYTES_MAX: usize = 256 << 20;
-
-/// Frames that wait for the hub.
-const INBOX_FRAMES_MAX: usize = 4096;
 
 /// How long sockets may take for the last words of a stopping relay.
 const GOODBYE_TIME: Duration = Duration::from_millis(200);
@@ -38,16 +38,13 @@ const GOODBYE_TIME: Duration = Duration::from_millis(200);
 /// A relay that is ready to serve.
 pub struct Server {
     storage: Storage,
-    requests: std::sync::mpsc::Sender<Request>,
     shared: Arc<Shared>,
-    engine: Engine,
+    engines: Vec<Engine>,
 }
 
 /// What every connection and request can reach.
 struct Shared {
-    events: mpsc::Sender<Event>,
-    /// For what must not wait behind frames: that bytes were written, that a connection closed.
-    notices: mpsc::UnboundedSender<Event>,
+    mailboxes: Arc<Mailboxes>,
     inbox: Arc<Semaphore>,
     requests: std::sync::mpsc::Sender<Request>,
     next_connection: AtomicU64,
@@ -58,11 +55,11 @@ struct Shared {
 }
 
 /// What `/readyz` and `/v1/status` tell.
-#[derive(Default)]
 pub(crate) struct Health {
     /// Why storage fails, once it does.
     storage: std::sync::OnceLock<String>,
-    counters: std::sync::Mutex<crate::hub::Counters>,
+    /// Of each hub.
+    counters: std::sync::Mutex<Vec<Counters>>,
 }
 
 impl Server {
@@ -75,23 +72,29 @@ impl Server {
                 .open()
                 .with_context(|| format!("can't open the data in {}", config.data.display()))?
         };
-        let (events, inbox) = mpsc::channel(INBOX_FRAMES_MAX);
-        let (notices, urgent) = mpsc::unbounded_channel();
-        let (storage, requests) = Storage::start(store, notices.clone())?;
+        let shards = Shards::new(config.shards);
+        let (mailboxes, inboxes) = Mailboxes::new(shards);
+        let mailboxes = Arc::new(mailboxes);
+        let (storage, requests) = Storage::start(store, Arc::clone(&mailboxes))?;
         let shared = Arc::new(Shared {
-            events,
-            notices,
+            mailboxes,
             inbox: Arc::new(Semaphore::new(INBOX_BYTES_MAX / 1024)),
-            requests: requests.clone(),
+            requests,
             next_connection: AtomicU64::new(1),
             connections: AtomicUsize::new(0),
             connections_max: config.connections_max,
-            health: Health::default(),
+            health: Health {
+                storage: std::sync::OnceLock::new(),
+                counters: std::sync::Mutex::new(vec![Counters::default(); shards.count()]),
+            },
             started: Instant::now(),
         });
-        let hub = Hub::new(PeerId::new("relay")?, None, Limits::default());
-        let engine = Engine::new(hub, inbox, urgent, requests.clone(), Arc::clone(&shared));
-        Ok(Self { storage, requests, shared, engine })
+        let id = PeerId::new("relay")?;
+        let engines = shards.iter().zip(inboxes).map(|(shard, inbox)| {
+            let hub = Hub::shard(id.clone(), None, Limits::default(), shard);
+            Engine::new(hub, shard, inbox, Arc::clone(&shared))
+        });
+        Ok(Self { storage, engines: engines.collect(), shared })
     }
 
     /// Serves until `stopped` completes, then says goodbye, and returns when everything is on disk.
@@ -100,18 +103,30 @@ impl Server {
         listener: TcpListener,
         stopped: impl Future<Output = ()> + Send + 'static,
     ) -> Result<()> {
-        let router = http::router(Arc::clone(&self.shared));
-        let notices = self.shared.notices.clone();
-        let engine = tokio::spawn(self.engine.run());
-        let service = router.into_make_service();
+        let shared = self.shared;
+        let service = http::router(Arc::clone(&shared)).into_make_service();
+        let mut engines: JoinSet<_> = self.engines.into_iter().map(Engine::run).collect();
         // Whoever comes while the relay stops is refused by the system, not accepted and dropped.
         tokio::select! {
             () = stopped => tracing::info!("stopping"),
             result = async { axum::serve(listener, service).await } => result?,
+            Some(ended) = engines.join_next() => {
+                ended??;
+                bail!("a hub has ended by itself");
+            }
         }
-        notices.send(Event::Stop).ok();
-        let ended = engine.await?;
-        self.requests.send(Request::Stop).ok();
+        shared.mailboxes.stop()?;
+        let (mut ended, mut links) = (Ok(()), Vec::new());
+        while let Some(engine) = engines.join_next().await {
+            match engine? {
+                Ok(open) => links.extend(open.into_values()),
+                Err(error) => ended = Err(error),
+            }
+        }
+        for link in links {
+            link.outbox.send(Outgoing::Close { reason: "the relay is stopping".to_owned() }).ok();
+        }
+        shared.requests.send(Request::Stop).ok();
         tokio::task::spawn_blocking(move || self.storage.join()).await?;
         // What was said last is still on its way out.
         tokio::time::sleep(GOODBYE_TIME).await;

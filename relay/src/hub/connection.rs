@@ -38,10 +38,11 @@ pub(super) struct Connection {
 }
 
 /// The other end of a connection, as it introduced itself.
-#[derive(Debug)]
-pub(super) struct Peer {
-    pub(super) id: PeerId,
-    pub(super) capabilities: Capabilities,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    pub id: PeerId,
+    /// Those of our extensions that both it and the relay understand.
+    pub capabilities: Capabilities,
 }
 
 impl Connection {

@@ -66,16 +66,23 @@ impl Connections {
     /// device has come back over a new network. Somebody else's are never touched.
     pub(super) fn bind(&mut self, id: ConnectionId, peer: Peer) -> Result<Vec<ConnectionId>, Refused> {
         let permit = &self.all[&id].permit;
-        let namesakes =
-            self.peers.entry(permit.tenant.clone()).or_default().entry(peer.id.clone()).or_default();
+        let namesakes = self.peers.get(&permit.tenant).and_then(|peers| peers.get(&peer.id));
+        let namesakes: Vec<_> = namesakes.into_iter().flatten().copied().collect();
         let is_own = |other: &ConnectionId| self.all[other].permit.subject == permit.subject;
         if !namesakes.iter().all(is_own) {
             return Err(Refused::PeerTaken);
         }
-        let replaced = if permit.is_authenticated { namesakes.iter().copied().collect() } else { Vec::new() };
-        namesakes.insert(id);
-        self.get_mut(id).expect("it is there").peer = Some(peer);
+        let replaced = if permit.is_authenticated { namesakes } else { Vec::new() };
+        self.introduce(id, peer);
         Ok(replaced)
+    }
+
+    /// Notes who is at the other end of a connection.
+    pub(super) fn introduce(&mut self, id: ConnectionId, peer: Peer) {
+        let connection = self.all.get_mut(&id).expect("it is connected");
+        let peers = self.peers.entry(connection.permit.tenant.clone()).or_default();
+        peers.entry(peer.id.clone()).or_default().insert(id);
+        connection.peer = Some(peer);
     }
 
     pub(super) fn remove(&mut self, id: ConnectionId) -> Option<Connection> {

@@ -42,7 +42,7 @@ impl Hub {
         }
         let peer =
             Peer { id: sender.to_owned(), capabilities: metadata.capabilities.common(Capabilities::all()) };
-        match self.connections.bind(id, peer) {
+        match self.connections.bind(id, peer.clone()) {
             Err(_) => {
                 let reason = format!("somebody else is connected as {sender}");
                 return self.refuse_connection(id, DenialCode::Forbidden, &reason);
@@ -53,6 +53,7 @@ impl Hub {
                 }
             }
         }
+        self.let_others_know(id);
         let metadata = PeerMetadata {
             storage: self.storage.as_ref().map(|storage| storage.borrowed()),
             ephemeral: false,
@@ -61,6 +62,29 @@ impl Hub {
         let route = Route { sender: self.id.borrowed(), target: sender };
         let frame = Frame::Peer { route, metadata, version: PROTOCOL_VERSION }.encode();
         self.send(id, frame);
+    }
+
+    /// The front says that this peer has joined, or has a new permit.
+    pub(super) fn introduced(&mut self, id: ConnectionId, permit: Permit, peer: Peer) {
+        assert!(!self.shard.is_front(), "the front decides about connections");
+        if self.connections.get(id).is_some() {
+            return self.permitted(id, permit);
+        }
+        let inserted = self.connections.insert(id, permit, &self.limits, self.now);
+        assert_eq!(inserted, Ok(()), "the front has counted");
+        self.connections.introduce(id, peer);
+    }
+
+    /// Lets the other hubs know of a connection that has joined, and of its permit.
+    fn let_others_know(&mut self, id: ConnectionId) {
+        if !(self.shard.has_others() && self.shard.is_front()) {
+            return;
+        }
+        let Some(connection) = self.connections.get(id) else { return };
+        if let Some(peer) = connection.peer.clone() {
+            let permit = connection.permit.clone();
+            self.outputs.push_back(Output::Joined { connection: id, permit, peer });
+        }
     }
 
     pub(super) fn written(&mut self, id: ConnectionId, bytes: usize) {
@@ -81,6 +105,9 @@ impl Hub {
     /// Forgets a connection that is no more.
     pub(super) fn forget(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.remove(id) else { return };
+        if self.shard.has_others() && self.shard.is_front() && connection.peer.is_some() {
+            self.outputs.push_back(Output::Left { connection: id });
+        }
         for document in connection.documents {
             self.leave(id, &connection.permit.key(document));
         }
@@ -115,6 +142,8 @@ impl Hub {
             );
         }
         connection.permit = permit;
+        self.let_others_know(id);
+        let Some(connection) = self.connections.get(id) else { return };
         let documents: Vec<_> = connection.documents.iter().copied().collect();
         for document in documents {
             let Some(connection) = self.connections.get(id) else { return };
@@ -131,6 +160,8 @@ impl Hub {
         let overdue: Vec<_> = self.connections.iter().filter_map(overdue).collect();
         for (id, over) in overdue {
             match over {
+                // The front ends it, and says why once.
+                Over::Silent | Over::Expired if !self.shard.is_front() => {}
                 Over::Silent => self.refuse_connection(id, DenialCode::Invalid, "a join was due earlier"),
                 Over::Expired => {
                     self.refuse_connection(id, DenialCode::Unauthenticated, "your permit has expired");

@@ -57,7 +57,8 @@ impl Hub {
                 self.call(id, document, Call::Request { data: Cow::Borrowed(data) });
             }
             Frame::Open { documents, .. } => {
-                for DocumentHeads { document, heads } in documents {
+                let own = documents.into_iter().filter(|it| self.shard.holds(it.document));
+                for DocumentHeads { document, heads } in own.collect::<Vec<_>>() {
                     self.call(id, document, Call::Open { heads });
                 }
             }
@@ -93,6 +94,7 @@ impl Hub {
 
     /// Brings a call to its document, which may have to be loaded first.
     fn call(&mut self, id: ConnectionId, document: DocumentId, call: Call<'_>) {
+        assert!(self.shard.holds(document), "another hub handles {document}");
         let Some(connection) = self.connections.get_mut(id) else { return };
         if !connection.documents.contains(&document) {
             let max = self.limits.documents_per_connection_max;

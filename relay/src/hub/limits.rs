@@ -7,7 +7,7 @@ use crdt_core::limits::FRAME_BYTES_MAX;
 use super::rate::Rate;
 
 /// The hub's bounds. An operator may change any of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// How long a connection may take to say who it is.
     pub handshake_time_max: Duration,

@@ -20,7 +20,11 @@ impl Hub {
         }
         let room = match loaded {
             Ok((loaded, usage)) => {
-                self.tenant_bytes.entry(key.tenant.clone()).or_insert(usage.bytes);
+                let known = self.tenant_bytes.entry(key.tenant.clone()).or_insert(usage.bytes);
+                if self.shard.has_others() {
+                    // The other hubs' documents count as well, and only the store sees them.
+                    *known = usage.bytes;
+                }
                 match loaded {
                     Loaded::Unknown => Ok(Room::new(self.now)),
                     Loaded::Erased { .. } => {

@@ -4,4 +4,5 @@ mod stage;
 
 mod following;
 mod refusing;
+mod sharding;
 mod storing;

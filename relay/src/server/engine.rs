@@ -1,4 +1,4 @@
-//! The task that runs the hub.
+//! The task that runs one hub.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,9 +9,11 @@ use anyhow::{Result, bail};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use super::mailbox::Inbox;
 use super::storage::Request;
 use super::{Shared, now};
-use crate::hub::{Hub, Input, Output};
+use crate::access::Permit;
+use crate::hub::{Hub, Input, Output, Peer, Shard};
 use crate::id::ConnectionId;
 use crate::store::CommitError;
 
@@ -24,20 +26,33 @@ const STOP_TIME_MAX: Duration = Duration::from_secs(10);
 /// Something that has happened.
 pub(super) enum Event {
     Hub(Input),
-    /// A frame, with its share of the inbox.
-    Frame {
-        connection: ConnectionId,
-        frame: Vec<u8>,
-        _share: OwnedSemaphorePermit,
-    },
+    Frame(Arrived),
     Connected {
         connection: ConnectionId,
+        permit: Permit,
+        link: Link,
+    },
+    /// The front has let a connection in, or has a new permit of it.
+    Joined {
+        connection: ConnectionId,
+        permit: Permit,
+        peer: Peer,
         link: Link,
     },
     Stop,
 }
 
+/// A frame that has come.
+#[derive(Clone)]
+pub(super) struct Arrived {
+    pub(super) connection: ConnectionId,
+    pub(super) bytes: Vec<u8>,
+    /// Its share of the bytes that may wait.
+    pub(super) _share: Arc<OwnedSemaphorePermit>,
+}
+
 /// What the engine holds of a connection.
+#[derive(Clone)]
 pub(super) struct Link {
     pub(super) outbox: mpsc::UnboundedSender<Outgoing>,
     /// Milliseconds since 1970 until which nothing is read.
@@ -46,14 +61,20 @@ pub(super) struct Link {
 
 /// What a connection's writer is to do.
 pub(super) enum Outgoing {
-    Frame(Vec<u8>),
-    Close { reason: String },
+    Frame {
+        frame: Vec<u8>,
+        /// The number of the hub that is to know when it is written.
+        from: usize,
+    },
+    Close {
+        reason: String,
+    },
 }
 
 pub(super) struct Engine {
     hub: Hub,
-    inbox: mpsc::Receiver<Event>,
-    urgent: mpsc::UnboundedReceiver<Event>,
+    shard: Shard,
+    inbox: Inbox,
     storage: std::sync::mpsc::Sender<Request>,
     shared: Arc<Shared>,
     links: BTreeMap<ConnectionId, Link>,
@@ -62,30 +83,26 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    pub(super) fn new(
-        hub: Hub,
-        inbox: mpsc::Receiver<Event>,
-        urgent: mpsc::UnboundedReceiver<Event>,
-        storage: std::sync::mpsc::Sender<Request>,
-        shared: Arc<Shared>,
-    ) -> Self {
-        Self { hub, inbox, urgent, storage, shared, links: BTreeMap::new(), appends: 0 }
+    pub(super) fn new(hub: Hub, share: Shard, inbox: Inbox, shared: Arc<Shared>) -> Self {
+        let storage = shared.requests.clone();
+        Self { hub, shard: share, inbox, storage, shared, links: BTreeMap::new(), appends: 0 }
     }
 
-    /// Runs until it is told to stop, and everything that was taken in is on disk.
-    pub(super) async fn run(mut self) -> Result<()> {
+    /// Runs until it is told to stop, and everything that was taken in is on disk. The connections are still open then.
+    pub(super) async fn run(mut self) -> Result<BTreeMap<ConnectionId, Link>> {
         let mut ticks = interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let event = tokio::select! {
                 biased;
-                Some(event) = self.urgent.recv() => event,
-                Some(event) = self.inbox.recv() => event,
+                Some(event) = self.inbox.notices.recv() => event,
+                Some(event) = self.inbox.events.recv() => event,
                 _ = ticks.tick() => Event::Hub(Input::Tick),
             };
             let mut is_stopping = self.handle(event);
             for _ in 0..BATCH_MAX {
-                let Ok(event) = self.urgent.try_recv().or_else(|_| self.inbox.try_recv()) else { break };
+                let next = self.inbox.notices.try_recv().or_else(|_| self.inbox.events.try_recv());
+                let Ok(event) = next else { break };
                 is_stopping |= self.handle(event);
             }
             self.act()?;
@@ -99,13 +116,16 @@ impl Engine {
     fn handle(&mut self, event: Event) -> bool {
         match event {
             Event::Stop => return true,
-            Event::Frame { connection, frame, _share } => {
+            Event::Frame(Arrived { connection, bytes: frame, _share }) => {
                 self.hub.handle(now(), Input::Received { connection, frame });
             }
-            Event::Connected { connection, link } => {
+            Event::Connected { connection, permit, link } => {
                 self.links.insert(connection, link);
-                let permit = super::open_permit();
                 self.hub.handle(now(), Input::Connected { connection, permit });
+            }
+            Event::Joined { connection, permit, peer, link } => {
+                self.links.insert(connection, link);
+                self.hub.handle(now(), Input::Joined { connection, permit, peer });
             }
             Event::Hub(input) => {
                 if let Input::Stored { stored, .. } = &input {
@@ -118,7 +138,7 @@ impl Engine {
                     self.links.remove(connection);
                 }
                 if matches!(input, Input::Tick) {
-                    self.shared.health.report(self.hub.counters());
+                    self.shared.health.report(self.shard.index(), self.hub.counters());
                 }
                 self.hub.handle(now(), input);
             }
@@ -131,7 +151,22 @@ impl Engine {
         while let Some(output) = self.hub.poll_output() {
             let request = match output {
                 Output::Send { connection, frame } => {
-                    self.send(connection, Outgoing::Frame(frame));
+                    self.send(connection, Outgoing::Frame { frame, from: self.shard.index() });
+                    continue;
+                }
+                Output::Joined { connection, permit, peer } => {
+                    if let Some(link) = self.links.get(&connection) {
+                        self.shared.mailboxes.tell_others(|| Event::Joined {
+                            connection,
+                            permit: permit.clone(),
+                            peer: peer.clone(),
+                            link: link.clone(),
+                        });
+                    }
+                    continue;
+                }
+                Output::Left { connection } => {
+                    self.shared.mailboxes.tell_others(|| Event::Hub(Input::Closed { connection }));
                     continue;
                 }
                 Output::Close { connection, reason } => {
@@ -171,22 +206,21 @@ impl Engine {
     }
 
     /// Says goodbye, and waits for the disk.
-    async fn stop(mut self) -> Result<()> {
-        let (min, max) = (Duration::from_millis(500), Duration::from_secs(10));
-        self.hub.handle(now(), Input::GoingAway { reconnect_after_min: min, reconnect_after_max: max });
-        self.act()?;
+    async fn stop(mut self) -> Result<BTreeMap<ConnectionId, Link>> {
+        if self.shard.is_front() {
+            let (min, max) = (Duration::from_millis(500), Duration::from_secs(10));
+            self.hub.handle(now(), Input::GoingAway { reconnect_after_min: min, reconnect_after_max: max });
+            self.act()?;
+        }
         let flushed = timeout(STOP_TIME_MAX, async {
             while self.appends > 0 {
-                let Some(event) = self.urgent.recv().await else { return Ok(()) };
+                let Some(event) = self.inbox.notices.recv().await else { return Ok(()) };
                 self.handle(event);
                 self.act()?;
             }
             Ok::<_, anyhow::Error>(())
         });
         flushed.await.unwrap_or_else(|_| bail!("the disk has not answered for {STOP_TIME_MAX:?}"))?;
-        for link in self.links.values() {
-            link.outbox.send(Outgoing::Close { reason: "the relay is stopping".to_owned() }).ok();
-        }
-        Ok(())
+        Ok(self.links)
     }
 }

@@ -116,11 +116,13 @@ impl Health {
         self.storage.get_or_init(|| why.to_owned());
     }
 
-    pub(super) fn report(&self, counters: Counters) {
-        *self.counters.lock().unwrap_or_else(PoisonError::into_inner) = counters;
+    /// Notes what one hub has counted so far.
+    pub(super) fn report(&self, hub: usize, counters: Counters) {
+        self.counters.lock().unwrap_or_else(PoisonError::into_inner)[hub] = counters;
     }
 
     fn counters(&self) -> Counters {
-        *self.counters.lock().unwrap_or_else(PoisonError::into_inner)
+        let all = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().copied().sum()
     }
 }

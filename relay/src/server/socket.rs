@@ -12,8 +12,8 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::sync::mpsc;
 use tokio::time::{interval, sleep, timeout};
 
-use super::engine::{Event, Link, Outgoing};
-use super::{Shared, now};
+use super::engine::{Arrived, Event, Link, Outgoing};
+use super::{Shared, now, open_permit};
 use crate::hub::Input;
 use crate::id::ConnectionId;
 
@@ -32,13 +32,14 @@ pub(super) async fn serve(shared: Arc<Shared>, connection: ConnectionId, socket:
     let (outbox, outgoing) = mpsc::unbounded_channel();
     let paused_until = Arc::new(AtomicU64::new(0));
     let link = Link { outbox, paused_until: Arc::clone(&paused_until) };
-    if shared.notices.send(Event::Connected { connection, link }).is_ok() {
+    let connected = Event::Connected { connection, permit: open_permit(), link };
+    if shared.mailboxes.tell_front(connected).is_ok() {
         tokio::select! {
             () = write(&shared, connection, sink, outgoing) => {}
             () = read(&shared, connection, stream, &paused_until) => {}
         }
         // Behind the frames that it sent.
-        shared.events.send(Event::Hub(Input::Closed { connection })).await.ok();
+        shared.mailboxes.tell_front_in_turn(Input::Closed { connection }).await.ok();
     }
     shared.dismiss();
 }
@@ -64,7 +65,8 @@ async fn read(
         };
         let share = u32::try_from(frame.len().min(FRAME_BYTES_MAX) / 1024 + 1).expect("frames are bounded");
         let Ok(share) = Arc::clone(&shared.inbox).acquire_many_owned(share).await else { return };
-        if shared.events.send(Event::Frame { connection, frame, _share: share }).await.is_err() {
+        let arrived = Arrived { connection, bytes: frame, _share: Arc::new(share) };
+        if shared.mailboxes.put_frame(arrived).await.is_err() {
             return;
         }
     }
@@ -99,12 +101,12 @@ async fn write(
                 sink.send(Message::Close(Some(frame))).await.ok();
                 return;
             }
-            Some(Outgoing::Frame(frame)) => {
+            Some(Outgoing::Frame { frame, from }) => {
                 let bytes = frame.len();
                 if sink.send(Message::Binary(frame.into())).await.is_err() {
                     return;
                 }
-                shared.notices.send(Event::Hub(Input::Written { connection, bytes })).ok();
+                shared.mailboxes.tell(from, Event::Hub(Input::Written { connection, bytes })).ok();
             }
         }
     }

@@ -1,12 +1,13 @@
 //! The thread that owns the store, and the one that packs.
 
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 
 use anyhow::Result;
-use tokio::sync::{mpsc::UnboundedSender, oneshot};
+use tokio::sync::oneshot;
 
-use super::engine::Event;
+use super::mailbox::Mailboxes;
 use crate::compaction::Source;
 use crate::hub::{Compacted, Input, ReadBytes};
 use crate::id::{DocumentKey, Position, Sequence, Tenant};
@@ -51,15 +52,12 @@ pub(super) struct Storage {
 }
 
 impl Storage {
-    pub(super) fn start(
-        store: Box<dyn Store>,
-        hub: UnboundedSender<Event>,
-    ) -> Result<(Self, Sender<Request>)> {
+    pub(super) fn start(store: Box<dyn Store>, mailboxes: Arc<Mailboxes>) -> Result<(Self, Sender<Request>)> {
         let (requests, inbox) = mpsc::channel();
         let (to_pack, packing) = mpsc::channel();
         let answers = requests.clone();
         std::thread::Builder::new().name("packing".to_owned()).spawn(move || pack_all(&packing, &answers))?;
-        let worker = Worker { store, hub, to_pack };
+        let worker = Worker { store, mailboxes, to_pack };
         let thread =
             std::thread::Builder::new().name("storage".to_owned()).spawn(move || worker.run(&inbox))?;
         Ok((Self { thread }, requests))
@@ -73,7 +71,7 @@ impl Storage {
 
 struct Worker {
     store: Box<dyn Store>,
-    hub: UnboundedSender<Event>,
+    mailboxes: Arc<Mailboxes>,
     to_pack: Sender<(DocumentKey, Source)>,
 }
 
@@ -100,21 +98,21 @@ impl Worker {
             Request::Load { key } => {
                 let loaded =
                     self.store.load(&key).and_then(|loaded| Ok((loaded, self.store.usage(&key.tenant)?)));
-                return self.tell(Input::Loaded { key, loaded });
+                return self.tell(&key.clone(), Input::Loaded { key, loaded });
             }
             Request::Read { key, positions, snapshot } => {
                 let read = self.read(&key, &positions, snapshot);
-                return self.tell(Input::Read { key, read });
+                return self.tell(&key.clone(), Input::Read { key, read });
             }
             Request::Compact { key, through } => match Source::read(&*self.store, &key, through) {
                 Ok(source) => return self.to_pack.send((key, source)).is_ok(),
                 Err(error) => {
                     tracing::warn!(%key, %error, "can't be packed");
-                    return self.tell(Input::Compacted { key, compacted: None });
+                    return self.tell(&key.clone(), Input::Compacted { key, compacted: None });
                 }
             },
             Request::Packed { key, packed: None } => {
-                return self.tell(Input::Compacted { key, compacted: None });
+                return self.tell(&key.clone(), Input::Compacted { key, compacted: None });
             }
             Request::Packed { key, packed: Some((snapshot, compacted)) } => {
                 writes.push((Write::Snapshot { key, snapshot }, Some(compacted)));
@@ -151,16 +149,17 @@ impl Worker {
             if let Err(error) = &stored {
                 tracing::error!(%key, %error, "could not be stored");
             }
+            let holder = key.clone();
             let input = match compacted {
                 None => Input::Stored { key, stored },
                 Some(compacted) => Input::Compacted { key, compacted: stored.ok().map(|_| compacted) },
             };
-            self.tell(input);
+            self.tell(&holder, input);
         }
     }
 
-    fn tell(&self, input: Input) -> bool {
-        self.hub.send(Event::Hub(input)).is_ok()
+    fn tell(&self, key: &DocumentKey, input: Input) -> bool {
+        self.mailboxes.tell_holder(key, input).is_ok()
     }
 }
 

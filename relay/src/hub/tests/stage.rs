@@ -9,7 +9,7 @@ use crdt_core::sync::{Manner, State};
 use crdt_core::time::Timestamp;
 use crdt_core::wire::{Capabilities, Frame, PeerId, PeerMetadata, PeerRef, Route};
 
-use super::super::{Hub, Input, Limits, Output, ReadBytes};
+use super::super::{Hub, Input, Limits, Output, Place, ReadBytes, Shards};
 use crate::access::Permit;
 use crate::id::{ConnectionId, DocumentKey, Subject, Tenant};
 use crate::store::{CommitError, Memory, Store, Write};
@@ -17,7 +17,10 @@ use crate::store::{CommitError, Memory, Store, Write};
 pub(super) const CART: DocumentId = DocumentId::from_bytes([7; 16]);
 
 pub(super) struct Stage {
+    /// The front, where there are several.
     pub(super) hub: Hub,
+    pub(super) others: Vec<Hub>,
+    shards: Shards,
     pub(super) now: Timestamp,
     pub(super) store: Box<dyn Store>,
     disk: Memory,
@@ -52,9 +55,17 @@ impl Stage {
     }
 
     pub(super) fn with_limits(limits: Limits) -> Self {
+        Self::with_shards(limits, Shards::SOLE)
+    }
+
+    pub(super) fn with_shards(limits: Limits, shards: Shards) -> Self {
         let disk = Memory::default();
+        let id = PeerId::new("relay").unwrap();
+        let mut hubs = shards.iter().map(|shard| Hub::shard(id.clone(), None, limits, shard));
         Self {
-            hub: Hub::new(PeerId::new("relay").unwrap(), None, limits),
+            hub: hubs.next().unwrap(),
+            others: hubs.collect(),
+            shards,
             now: Timestamp::from_millis(1_000_000),
             store: disk.open().unwrap(),
             disk,
@@ -69,35 +80,75 @@ impl Stage {
     }
 
     pub(super) fn handle(&mut self, input: Input) {
-        self.hub.handle(self.now, input);
+        let place = match &input {
+            Input::Received { frame, .. } => self.shards.place(frame),
+            Input::Loaded { key, .. }
+            | Input::Read { key, .. }
+            | Input::Stored { key, .. }
+            | Input::Compacted { key, .. }
+            | Input::AccessChanged { key, .. }
+            | Input::Erased { key } => Place::One(self.shards.holder(key.document)),
+            Input::Tick => Place::All,
+            _ => Place::One(0),
+        };
+        let now = self.now;
+        match place {
+            Place::One(index) => self.hub_at(index).handle(now, input),
+            Place::All => {
+                self.tell_others(&input);
+                self.hub.handle(now, input);
+            }
+        }
         self.drain();
     }
 
+    fn hub_at(&mut self, index: usize) -> &mut Hub {
+        index.checked_sub(1).map_or(&mut self.hub, |other| &mut self.others[other])
+    }
+
     pub(super) fn drain(&mut self) {
-        while let Some(output) = self.hub.poll_output() {
-            self.act(output);
+        let count = self.others.len() + 1;
+        while let Some((index, output)) =
+            (0..count).find_map(|index| Some((index, self.hub_at(index).poll_output()?)))
+        {
+            self.act(index, output);
         }
     }
 
-    fn act(&mut self, output: Output) {
+    fn tell_others(&mut self, input: &Input) {
+        for other in &mut self.others {
+            other.handle(self.now, input.clone());
+        }
+    }
+
+    fn act(&mut self, index: usize, output: Output) {
+        let now = self.now;
         match output {
+            Output::Joined { connection, permit, peer } => {
+                self.tell_others(&Input::Joined { connection, permit, peer });
+            }
+            Output::Left { connection } => self.tell_others(&Input::Closed { connection }),
             Output::Send { connection, frame } => {
                 if self.sockets_are_prompt {
-                    self.hub.handle(self.now, Input::Written { connection, bytes: frame.len() });
+                    let written = Input::Written { connection, bytes: frame.len() };
+                    self.hub_at(index).handle(now, written);
                 }
                 self.sent.entry(connection).or_default().push_back(frame);
             }
             Output::Close { connection, reason } => {
                 self.closed.insert(connection, reason);
+                if index > 0 {
+                    self.hub.handle(now, Input::Closed { connection });
+                }
             }
             Output::Load { key } => {
                 let usage = self.store.usage(&key.tenant).unwrap();
                 let loaded = self.store.load(&key).map(|loaded| (loaded, usage));
-                self.hub.handle(self.now, Input::Loaded { key, loaded });
+                self.hub_at(index).handle(now, Input::Loaded { key, loaded });
             }
             Output::Read { key, positions, snapshot } => {
                 let read = self.read(&key, &positions, snapshot);
-                self.hub.handle(self.now, Input::Read { key, read: Ok(read) });
+                self.hub_at(index).handle(now, Input::Read { key, read: Ok(read) });
             }
             Output::Append(append) => {
                 self.appends.push_back(append);
