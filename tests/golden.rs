@@ -8,9 +8,10 @@ use std::fs;
 use std::path::PathBuf;
 
 use crdt_core::authority::{AuthorityKey, Role, TrustSet};
-use crdt_core::cart::{Cart, CartError, CheckoutId, CouponCode, Line, ListName, Money, NoteScope, Quantity};
+use crdt_core::cart::{Cart, CartError, CheckoutId, CouponCode, Line, ListName, NoteScope, Quantity};
 use crdt_core::document::Document;
 use crdt_core::id::ActorId;
+use crdt_core::money::Money;
 use serde_json::Value;
 
 fn file(name: &str) -> PathBuf {

@@ -143,7 +143,6 @@ pub(crate) mod imported;
 mod key;
 mod ledger;
 mod line;
-mod money;
 mod name;
 mod operation;
 mod order;
@@ -151,6 +150,7 @@ mod quantities;
 mod quantity;
 mod remarks;
 mod standing;
+mod total;
 mod undo;
 mod view;
 mod writing;
@@ -158,10 +158,10 @@ mod writing;
 use std::borrow::BorrowMut;
 
 pub use self::line::{Line, Sku};
-pub use self::money::{Currency, InvalidMoney, Money, Total};
 pub use self::name::{CheckoutId, CouponCode, ListName, NoteScope};
 pub use self::operation::{CartError, Operation};
 pub use self::quantity::{InvalidQuantity, Quantity, Units};
+pub use self::total::Total;
 pub use self::view::{
     CartView, LineChange, LineView, ListView, OrderLine, OrderStatus, OrderView, RefusalView,
 };

@@ -17,7 +17,7 @@
 //! * [`enrollment`] is who may enter which course, and why; [`progress`] is how far they have come; [`profile`] is who they
 //!   are.
 //! * [`inert`] is what a fold ignores, and why.
-//! * [`id`], [`time`], [`limits`], [`canonical`] are the words that everything else is said in.
+//! * [`id`], [`time`], [`limits`], [`canonical`], [`money`] are the words that everything else is said in.
 
 pub mod allotment;
 pub mod authority;
@@ -33,6 +33,7 @@ pub mod inert;
 pub mod kind;
 mod leb128;
 pub mod limits;
+pub mod money;
 pub mod profile;
 pub mod progress;
 pub mod replica;

@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::money::Money;
 use super::name::ListName;
 use super::quantity::Quantity;
 use crate::canonical;
 use crate::id::{ActorId, Dot};
 use crate::inert::InertReason;
 use crate::limits::{INHERITED_DOTS_MAX, REPLACED_DOTS_MAX};
+use crate::money::Money;
 
 /// The value under `q/{line}/{dot}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,11 +3,11 @@
 use super::batch::Batch;
 use super::key::Key;
 use super::line::Line;
-use super::money::Money;
 use super::name::ListName;
 use super::quantity::Quantity;
 use crate::canonical;
 use crate::id::Dot;
+use crate::money::Money;
 
 /// The root key and text of units that `dot` adds to `list`.
 pub(crate) fn fact(

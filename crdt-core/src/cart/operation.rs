@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 
-use super::money::Currency;
 use super::name::CheckoutId;
 use super::view::{LineChange, OrderStatus};
 use crate::authority::PublicKey;
@@ -10,6 +9,7 @@ use crate::document::ApplyError;
 use crate::id::ChangeHash;
 use crate::kind::WrongKind;
 use crate::limits::{NOTE_BYTES_MAX, VALUE_BYTES_MAX};
+use crate::money::Currency;
 
 /// What an operation did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

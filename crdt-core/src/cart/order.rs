@@ -8,14 +8,15 @@ use sha2::{Digest, Sha256};
 
 use super::key::Key;
 use super::line::Line;
-use super::money::{Currency, Money, Total};
 use super::name::{CheckoutId, CouponCode};
+use super::total::Total;
 use crate::authority::{AuthorityKey, PublicKey, Role, SignatureCache, Statement, TrustSet};
 use crate::canonical;
 use crate::id::{Dot, hex};
 use crate::inert::InertReason;
 use crate::kind::Kind;
 use crate::limits::{MONEY_MINOR_MAX, NOTE_BYTES_MAX, QUANTITY_MAX};
+use crate::money::{Currency, Money};
 
 /// What was decided about an order. The most decided wins: they are in that order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::money::Money;
 use crate::limits::QUANTITY_MAX;
+use crate::money::Money;
 
 /// How many units one operation speaks of: 1 to 1,000,000.
 ///

@@ -6,11 +6,12 @@ use serde::Serialize;
 
 use super::batch::BatchKind;
 use super::line::Line;
-use super::money::{Money, Sum, Total};
 use super::name::{CheckoutId, CouponCode, ListName, NoteScope};
 use super::order::{Frozen, Judged, Verdict};
 use super::standing::Standing;
+use super::total::{Sum, Total};
 use crate::id::Dot;
+use crate::money::Money;
 
 /// A cart as it is to be shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

@@ -8,10 +8,11 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::authority::AuthorityKey;
-use crate::cart::{self, Currency, Line, ListName, Money, Quantity, Sku};
+use crate::cart::{self, Line, ListName, Quantity, Sku};
 use crate::enrollment::{LegacyRow, LegacyTable, RowId};
 use crate::id::{ActorId, CourseId, Dot, LessonId, StudentId};
 use crate::limits::IMPORT_LESSONS_MAX;
+use crate::money::{Currency, Money};
 use crate::progress::{self, Percent};
 use crate::time::Timestamp;
 

@@ -2,10 +2,11 @@
 
 use crdt_core::authority::{AuthorityKey, Role, TrustSet};
 use crdt_core::cart::{
-    Cart, CartError, CheckoutId, CouponCode, Line, ListName, Money, NoteScope, Operation, Quantity,
+    Cart, CartError, CheckoutId, CouponCode, Line, ListName, NoteScope, Operation, Quantity,
 };
 use crdt_core::document::Document;
 use crdt_core::id::{ActorId, ChangeHash};
+use crdt_core::money::Money;
 use proptest::prelude::*;
 
 /// What one replica does.

@@ -21,10 +21,11 @@
 
 use crdt_core::authority::{AuthorityKey, Role, Statement, TrustSet};
 use crdt_core::cart::{
-    Cart, CartError, CartView, CheckoutId, CouponCode, ListName, Money, NoteScope, Operation, Quantity, Units,
+    Cart, CartError, CartView, CheckoutId, CouponCode, ListName, NoteScope, Operation, Quantity, Units,
 };
 use crdt_core::document::Document;
 use crdt_core::id::ChangeHash;
+use crdt_core::money::Money;
 use serde_json::{Map, Value, json};
 
 use crate::world::{Replica, Replicas, StepError, actor, unknown_step, word};

@@ -4,12 +4,13 @@ use super::Finding;
 use crate::source::Source;
 
 /// The modules of the core from the ground up: each may name those before it.
-const CORE: [&str; 21] = [
+const CORE: [&str; 22] = [
     "limits",
     "time",
     "id",
     "leb128",
     "canonical",
+    "money",
     "graph",
     "document",
     "kind",
