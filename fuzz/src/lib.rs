@@ -1,5 +1,8 @@
 //! What the fuzz targets share.
 
+pub mod bytes;
+pub mod client;
+
 use sha2::{Digest, Sha256};
 
 /// A chunk of this kind around `body`, with the checksum that belongs to it: no fuzzer guesses one.
