@@ -3,12 +3,13 @@
 //! `cargo xtask bench cart`; how many bytes such a cart takes is bounded in `tests/cart_size.rs`.
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crdt_core::cart::{Cart, Line, Quantity};
 use crdt_core::document::Document;
 use crdt_core::id::ActorId;
 use crdt_core::money::Money;
+use criterion::measurement::{Measurement as _, WallTime};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 const LINES: u32 = 200;
@@ -74,11 +75,11 @@ fn timed<T>(iterations: u64, fresh: impl Fn() -> T, mut operation: impl FnMut(&m
     while left > 0 {
         let mut subject = fresh();
         let some = left.min(OPERATIONS);
-        let began = Instant::now();
+        let began = WallTime.start();
         for n in 0..u32::try_from(some).expect("few") {
             operation(&mut subject, n);
         }
-        spent += began.elapsed();
+        spent += WallTime.end(began);
         left -= some;
     }
     spent

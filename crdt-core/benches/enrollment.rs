@@ -4,7 +4,7 @@
 //! `cargo xtask bench enrollment`.
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crdt_core::authority::{AuthorityKey, Role, SignatureCache, TrustSet};
 use crdt_core::document::{Change, Document};
@@ -13,6 +13,7 @@ use crdt_core::enrollment::{
 };
 use crdt_core::id::{ActorId, CourseId, StudentId};
 use crdt_core::time::Timestamp;
+use criterion::measurement::{Measurement as _, WallTime};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 const COURSES: u32 = 500;
@@ -93,11 +94,11 @@ fn timed<T>(iterations: u64, fresh: impl Fn() -> T, mut write: impl FnMut(&mut T
     while left > 0 {
         let mut subject = fresh();
         let some = left.min(FACTS);
-        let began = Instant::now();
+        let began = WallTime.start();
         for n in 0..u32::try_from(some).expect("few") {
             write(&mut subject, n);
         }
-        spent += began.elapsed();
+        spent += WallTime.end(began);
         left -= some;
     }
     spent

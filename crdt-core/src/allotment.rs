@@ -22,7 +22,7 @@
 //!
 //! // The phone takes the right with it, goes offline, and sells.
 //! let mut phone = Allotment::create(actor(2), pool, trust);
-//! phone.document_mut().merge(laptop.document_mut())?;
+//! phone.merge(&mut laptop)?;
 //! phone.reserve(&seller, ReservationId::new("order-1")?, Units::ONE)?;
 //!
 //! // There is no second seat: the wish is noted, for whoever has rights to spare.
@@ -30,8 +30,8 @@
 //! assert!(matches!(refused, Err(AllotmentError::Exhausted { .. })));
 //! assert_eq!(phone.view().queue()[0].reservation.as_str(), "order-2");
 //!
-//! laptop.document_mut().merge(phone.document_mut())?;
-//! assert_eq!(laptop.refresh().used().get(), 1);
+//! laptop.merge(&mut phone)?;
+//! assert_eq!(laptop.view().used().get(), 1);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -102,13 +102,13 @@ use std::collections::BTreeSet;
 pub use self::holder::{HolderId, NotSpender, Spender};
 pub use self::operation::{AllotmentError, Written};
 pub use self::units::{NotUnits, Units, UnitsTotal};
-pub use self::view::{AllotmentView, Gift, HolderView, QueuedWant, Want};
+pub use self::view::{AllotmentView, Gift, HolderChange, HolderView, QueuedWant, Want};
 
 use self::fact::{Judge, Place};
 use self::ledger::Ledger;
 use self::settle::Settlement;
 use crate::authority::{SignatureCache, TrustSet};
-use crate::document::{Document, Touched, Version};
+use crate::document::{ApplyError, Change, Document, Touched, Version};
 use crate::id::{ActorId, text_id};
 use crate::inert::InertList;
 use crate::kind::{Kind, WrongKind};
@@ -157,9 +157,27 @@ impl Allotment {
 }
 
 impl<D: BorrowMut<Document>> Allotment<D> {
-    /// The document, to merge into and to save. [`Allotment::refresh`] afterwards.
+    /// The document, to exchange changes with peers. [`Allotment::refresh`] afterwards.
     pub fn document_mut(&mut self) -> &mut Document {
         self.document.borrow_mut()
+    }
+
+    /// Takes in changes from storage or from peers, and tells which holders show something else.
+    pub fn apply(
+        &mut self,
+        changes: impl IntoIterator<Item = Change>,
+    ) -> Result<Vec<HolderChange>, ApplyError> {
+        self.document.borrow_mut().apply(changes)?;
+        Ok(self.refresh())
+    }
+
+    /// Takes in everything that `other` has, and tells which holders show something else.
+    pub fn merge<E: BorrowMut<Document>>(
+        &mut self,
+        other: &mut Allotment<E>,
+    ) -> Result<Vec<HolderChange>, ApplyError> {
+        self.document.borrow_mut().merge(other.document.borrow_mut())?;
+        Ok(self.refresh())
     }
 }
 
@@ -222,21 +240,20 @@ impl<D: Borrow<Document>> Allotment<D> {
         &self.state.judge.seen
     }
 
-    /// Brings the view up to date with the document, by what changed.
-    pub fn refresh(&mut self) -> &AllotmentView {
+    /// Takes notice of what others did to the document. Reads only what was touched. The holders that show something else
+    /// now are returned.
+    pub fn refresh(&mut self) -> Vec<HolderChange> {
         let document = self.document.borrow();
         match document.touched_since(self.state.version) {
             Touched::Keys(keys) => self.state.read(document, keys.iter().map(AsRef::as_ref)),
             Touched::Everything => self.state.read_everything(document),
         }
-        &self.state.view
     }
 
     /// From now on the view is of what `trust` trusts.
-    pub fn set_trust(&mut self, trust: TrustSet) -> &AllotmentView {
+    pub fn set_trust(&mut self, trust: TrustSet) -> Vec<HolderChange> {
         self.state.judge.trust = trust;
-        self.state.read_everything(self.document.borrow());
-        &self.state.view
+        self.state.read_everything(self.document.borrow())
     }
 
     /// Every value in the document that counts for nothing, with the reason. Reads the whole document.
@@ -251,10 +268,10 @@ impl<D: Borrow<Document>> Allotment<D> {
 }
 
 impl AllotmentState {
-    fn read_everything(&mut self, document: &Document) {
+    fn read_everything(&mut self, document: &Document) -> Vec<HolderChange> {
         self.ledger = Ledger::default();
         self.settlement = Settlement::default();
-        self.view = AllotmentView::default();
+        let before = std::mem::take(&mut self.view);
         let mut concerned = BTreeSet::new();
         for (key, values) in document.scan("") {
             if let Some((place, fact)) = self.judge.judge(&key, &values, drop) {
@@ -262,9 +279,10 @@ impl AllotmentState {
             }
         }
         self.show(document, concerned);
+        before.changes_to(&self.view)
     }
 
-    fn read<'a>(&mut self, document: &Document, keys: impl Iterator<Item = &'a str>) {
+    fn read<'a>(&mut self, document: &Document, keys: impl Iterator<Item = &'a str>) -> Vec<HolderChange> {
         let mut concerned = BTreeSet::new();
         for key in keys {
             match self.judge.judge(key, &document.values(key), drop) {
@@ -276,13 +294,13 @@ impl AllotmentState {
                 }
             }
         }
-        self.show(document, concerned);
+        self.show(document, concerned)
     }
 
-    fn show(&mut self, document: &Document, concerned: BTreeSet<HolderId>) {
+    fn show(&mut self, document: &Document, concerned: BTreeSet<HolderId>) -> Vec<HolderChange> {
         let concerned = self.settlement.settle(&self.ledger, concerned);
-        self.view.show(&self.ledger, &self.settlement, concerned);
         self.version = document.version();
+        self.view.show(&self.ledger, &self.settlement, concerned)
     }
 }
 

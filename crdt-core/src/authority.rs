@@ -39,7 +39,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::canonical;
-use crate::id::InvalidId;
+use crate::id::{CourseId, InvalidId};
 use crate::limits::SIGNATURES_CACHED_MAX;
 
 /// In what capacity somebody writes a fact.
@@ -175,31 +175,70 @@ impl<'de> Deserialize<'de> for PublicKey {
     }
 }
 
-/// Whom the application trusts, and for what.
+/// Whom the application trusts, and for what: everywhere, or in single courses only.
+///
+/// ```
+/// use crdt_core::authority::{AuthorityKey, Role, TrustSet};
+/// use crdt_core::id::CourseId;
+///
+/// let (rust, go) = (CourseId::new("rust-101")?, CourseId::new("go-101")?);
+/// let teacher = AuthorityKey::from_seed([7; 32]).public();
+/// let mut trust = TrustSet::default();
+/// trust.trust_in(&rust, teacher, Role::Instructor);
+///
+/// // Who teaches one course decides nothing about another, and nothing that is about no course.
+/// assert_eq!(trust.role_in(&rust, &teacher), Some(Role::Instructor));
+/// assert_eq!(trust.role_in(&go, &teacher), None);
+/// assert_eq!(trust.role(&teacher), None);
+/// # Ok::<(), crdt_core::id::InvalidId>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustSet {
     roles: BTreeMap<PublicKey, Role>,
+    by_course: BTreeMap<CourseId, BTreeMap<PublicKey, Role>>,
 }
 
 impl TrustSet {
-    /// From now on `key` speaks as `role`. A key has one role: the last one given.
+    /// From now on `key` speaks as `role`, in every course and about everything else. A key has one role: the last one
+    /// given.
     pub fn trust(&mut self, key: PublicKey, role: Role) {
         self.roles.insert(key, role);
     }
 
-    /// From now on what `key` signed, also in the past, counts for nothing.
-    pub fn distrust(&mut self, key: &PublicKey) {
-        self.roles.remove(key);
+    /// From now on `key` speaks as `role` in `course`, whatever it is elsewhere.
+    pub fn trust_in(&mut self, course: &CourseId, key: PublicKey, role: Role) {
+        self.by_course.entry(course.clone()).or_default().insert(key, role);
     }
 
-    /// The role in which `key` speaks.
+    /// From now on what `key` signed, anywhere and also in the past, counts for nothing.
+    pub fn distrust(&mut self, key: &PublicKey) {
+        self.roles.remove(key);
+        for roles in self.by_course.values_mut() {
+            roles.remove(key);
+        }
+        self.by_course.retain(|_, roles| !roles.is_empty());
+    }
+
+    /// The role in which `key` speaks about what is no course's.
     pub fn role(&self, key: &PublicKey) -> Option<Role> {
         self.roles.get(key).copied()
     }
 
-    /// Every trusted key with its role.
+    /// The role in which `key` speaks about `course`: the one it was given there, else the one it has everywhere.
+    pub fn role_in(&self, course: &CourseId, key: &PublicKey) -> Option<Role> {
+        let there = self.by_course.get(course).and_then(|roles| roles.get(key)).copied();
+        there.or_else(|| self.role(key))
+    }
+
+    /// Every key that is trusted everywhere, with its role.
     pub fn iter(&self) -> impl Iterator<Item = (&PublicKey, Role)> {
         self.roles.iter().map(|(key, role)| (key, *role))
+    }
+
+    /// Every key that is trusted in a single course, with the course and its role there.
+    pub fn iter_courses(&self) -> impl Iterator<Item = (&CourseId, &PublicKey, Role)> {
+        let courses = self.by_course.iter();
+        courses.flat_map(|(course, roles)| roles.iter().map(move |(key, role)| (course, key, *role)))
     }
 }
 

@@ -91,7 +91,7 @@
 //! # Who decides
 //!
 //! Orders are confirmed and rejected, and operations refused, by whom the application trusts as an admin, owner, system
-//! or provider ([`Cart::trust`]). A decision is signed over the hash of what it decides about, so it moves neither to
+//! or provider ([`Cart::set_trust`]). A decision is signed over the hash of what it decides about, so it moves neither to
 //! another order nor to another content. It follows its order into whichever cart adopts the order with its units.
 //!
 //! ```
@@ -103,7 +103,7 @@
 //! let shop = AuthorityKey::from_seed([7; 32]);
 //! let mut trust = TrustSet::default();
 //! trust.trust(shop.public(), Role::System);
-//! cart.trust(trust);
+//! cart.set_trust(trust);
 //!
 //! let id = CheckoutId::new("order-1")?;
 //! cart.add(&tea, Quantity::new(2)?)?;
@@ -255,13 +255,23 @@ impl<D: BorrowMut<Document>> Cart<D> {
     }
 
     /// Decides whom the cart believes when orders are confirmed and operations refused. Trusts nobody at first.
-    pub fn trust(&mut self, trust: TrustSet) -> Vec<LineChange> {
+    pub fn set_trust(&mut self, trust: TrustSet) -> Vec<LineChange> {
         if self.state.trust == trust {
             return self.refresh();
         }
         self.state.trust = trust;
         self.state.read = None;
         self.refresh()
+    }
+
+    /// The signatures found valid so far, to be kept with the device's own data.
+    pub fn signatures(&self) -> &SignatureCache {
+        &self.state.signatures
+    }
+
+    /// Spares checking signatures that were found valid before.
+    pub fn set_signatures(&mut self, seen: SignatureCache) {
+        self.state.signatures = seen;
     }
 
     /// When what is done from now on happens: for people to read in the history. Nothing is decided by it.

@@ -17,12 +17,13 @@
 //! let mut phone = Enrollments::create(ActorId::from_bytes([1; 16]), student.clone(), policy.clone());
 //! let mut laptop = Enrollments::create(ActorId::from_bytes([2; 16]), student, policy);
 //! phone.request(&course, now)?;
-//! laptop.document_mut().merge(phone.document_mut())?;
+//! laptop.merge(&mut phone, now)?;
 //!
 //! // The student takes the request back while an admin, elsewhere, approves it.
 //! phone.cancel(&course, now)?;
 //! laptop.approve(&course, &Nonce::new("command-1")?, &admin, now)?;
-//! phone.document_mut().merge(laptop.document_mut())?;
+//! let changed = phone.merge(&mut laptop, now)?;
+//! assert_eq!((changed[0].before, changed[0].after), (Status::Cancelled, Status::Cancelled)); // and a flag
 //!
 //! let shown = phone.course(&course, now);
 //! assert_eq!(shown.status, Status::Cancelled);
@@ -43,13 +44,13 @@
 //! | | `gr.default` | system |
 //! | | `gr.open.{epoch}` | system; the student, where the [`Policy`] says that the course is open |
 //! | revoke, naming the grants it ends | `rv.{author}.{nonce}` | student (withdraw), system (expired), admin, owner |
-//! | payment | `pm.{payment}.{state}` | provider; the student says `pending` only |
+//! | payment, with its amount | `pm.{payment}.{state}` | provider; the student says `pending` only, and of no amount |
 //! | completed | `cp` | system, instructor, admin, owner |
 //! | a state of a legacy row | `lg.{table}.{row}.{hash}` | system |
 //!
 //! What students say needs no signature: whoever may write a student's document speaks as the student. All else is signed
-//! for this student, course and key (see [`crate::authority`]) by somebody whom the policy trusts in that role; anything
-//! else is inert and told by [`Enrollments::inert`]. All values that survive under one key are read: nobody hides a fact
+//! for this student, course and key (see [`crate::authority`]) by somebody whom the policy trusts in that role, in every
+//! course or in this one ([`TrustSet::trust_in`](crate::authority::TrustSet::trust_in)); anything else is inert and told by [`Enrollments::inert`]. All values that survive under one key are read: nobody hides a fact
 //! by writing something else at the same time. What somebody deletes or overwrites, [`Enrollments::heal`] puts back.
 //!
 //! # What follows from them
@@ -95,17 +96,20 @@ pub use self::authority::LegacyRow;
 pub use self::fact::{RevokeReason, Verdict};
 pub use self::heal::Healed;
 pub use self::id::{
-    Author, Epoch, FactId, GrantId, GrantSource, LegacyId, LegacyTable, Nonce, PaymentId, PaymentState, RowId,
+    Author, Epoch, FactId, GrantId, GrantSource, LegacyId, LegacyTable, Nonce, PaymentId, PaymentState,
+    PaymentTold, RowId,
 };
 pub use self::operation::{EnrollmentError, Operation};
 pub use self::policy::Policy;
 pub use self::status::Status;
-pub use self::view::{CourseView, DecisionView, EnrollmentView, Flag, FlagKind, GrantView, PaymentView};
+pub use self::view::{
+    CourseChange, CourseView, DecisionView, EnrollmentView, Flag, FlagKind, GrantView, PaymentView,
+};
 
 use self::fact::Reader;
 use self::ledger::Ledger;
 use crate::authority::SignatureCache;
-use crate::document::Document;
+use crate::document::{ApplyError, Change, Document};
 use crate::id::{ActorId, CourseId, StudentId};
 use crate::inert::InertList;
 use crate::kind::{Kind, WrongKind};
@@ -171,7 +175,7 @@ impl<D: Borrow<Document>> Enrollments<D> {
     /// From now on these are trusted, and these courses are open. What was read under the old policy is read again.
     pub fn set_policy(&mut self, policy: Policy) {
         self.state.policy = policy;
-        self.state.ledger = Ledger::default();
+        self.state.ledger.read_again();
     }
 
     /// The signatures found valid so far, to be kept with the device's own data.
@@ -186,13 +190,20 @@ impl<D: Borrow<Document>> Enrollments<D> {
 
     /// Every course that the document says anything about, as of `now`.
     pub fn view(&mut self, now: Timestamp) -> &EnrollmentView {
-        self.refresh();
+        self.read();
         self.state.ledger.view(now)
+    }
+
+    /// Takes notice of what others did to the document, and of the time. Reads only what was touched. The courses that
+    /// show something else than when this was last asked are returned; after opening, none are.
+    pub fn refresh(&mut self, now: Timestamp) -> Vec<CourseChange> {
+        self.read();
+        self.state.ledger.take_changes(now)
     }
 
     /// One course, as of `now`. Costs nothing for the others.
     pub fn course(&mut self, course: &CourseId, now: Timestamp) -> &CourseView {
-        self.refresh();
+        self.read();
         self.state.ledger.course(course, now)
     }
 
@@ -204,20 +215,42 @@ impl<D: Borrow<Document>> Enrollments<D> {
 
     /// Whether a fact that counted has disappeared while this was looking: time to [`Enrollments::heal`].
     pub fn is_damaged(&mut self) -> bool {
-        self.refresh();
+        self.read();
         self.state.ledger.is_damaged()
     }
 
-    fn refresh(&mut self) {
+    fn read(&mut self) {
         let EnrollmentState { student, policy, seen, ledger } = &mut self.state;
         ledger.refresh(self.document.borrow(), &mut Reader { student, policy, seen });
     }
 }
 
 impl<D: BorrowMut<Document>> Enrollments<D> {
-    /// The document, to exchange changes with peers.
+    /// The document, to exchange changes with peers. [`Enrollments::refresh`] afterwards.
     pub fn document_mut(&mut self) -> &mut Document {
         self.document.borrow_mut()
+    }
+
+    /// Takes in changes from storage or from peers, and tells which courses show something else.
+    pub fn apply(
+        &mut self,
+        changes: impl IntoIterator<Item = Change>,
+        now: Timestamp,
+    ) -> Result<Vec<CourseChange>, ApplyError> {
+        self.view(now);
+        self.document.borrow_mut().apply(changes)?;
+        Ok(self.refresh(now))
+    }
+
+    /// Takes in everything that `other` has, and tells which courses show something else.
+    pub fn merge<E: BorrowMut<Document>>(
+        &mut self,
+        other: &mut Enrollments<E>,
+        now: Timestamp,
+    ) -> Result<Vec<CourseChange>, ApplyError> {
+        self.view(now);
+        self.document.borrow_mut().merge(other.document.borrow_mut())?;
+        Ok(self.refresh(now))
     }
 }
 

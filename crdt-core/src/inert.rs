@@ -38,7 +38,7 @@ pub enum InertReason {
     NotSigned,
     #[error("the signature by {by} is not valid for this fact in this place")]
     BadSignature { by: PublicKey },
-    #[error("{by} is nobody the application trusts")]
+    #[error("{by} is nobody the application trusts here")]
     NotTrusted { by: PublicKey },
     #[error("{by} speaks as {role} and may not author this fact")]
     NotEntitled { by: PublicKey, role: Role },

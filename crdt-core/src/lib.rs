@@ -39,5 +39,6 @@ pub mod progress;
 pub mod replica;
 pub mod sync;
 pub mod time;
+mod untold;
 pub mod validate;
 pub mod wire;

@@ -31,7 +31,8 @@
 //!
 //! phone.set(&name, &FieldValue::text("Robin")?, at(1_000))?;
 //! laptop.set(&name, &FieldValue::text("Robin H.")?, at(2_000))?;
-//! phone.document_mut().merge(laptop.document_mut())?;
+//! let changed = phone.merge(&mut laptop)?;
+//! assert_eq!(changed[0].field, name);
 //! assert_eq!(phone.view().fields[&name].value, FieldValue::text("Robin H.")?);
 //!
 //! phone.set_strategy(&name, Strategy::PromptUser);
@@ -48,18 +49,21 @@ mod view;
 use std::borrow::{Borrow, BorrowMut};
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 pub use self::strategy::{Merge, Strategy};
 pub use self::value::{Candidate, FieldAuthor, FieldRole, FieldValue, InvalidValue};
-pub use self::view::{FieldView, ProfileView};
+pub use self::view::{FieldChange, FieldView, ProfileView};
 
 use self::value::Reader;
 use crate::authority::{AuthorityKey, PublicKey, Role, SignatureCache, TrustSet};
-use crate::document::{Document, Stored, Touched, Version};
+use crate::document::{ApplyError, Change, Document, Stored, Touched, Version};
 use crate::id::{ActorId, ChangeHash, StudentId, text_id};
 use crate::inert::{InertList, InertReason};
 use crate::kind::{KIND_KEY, Kind, WrongKind};
 use crate::limits::KEY_BYTES_MAX;
 use crate::time::Timestamp;
+use crate::untold::Untold;
 
 text_id!(
     /// A field of a profile, as the application names it.
@@ -89,17 +93,22 @@ pub struct ProfileState {
     candidates: BTreeMap<Field, Vec<Candidate>>,
     inert: BTreeMap<Box<str>, Vec<InertReason>>,
     view: ProfileView,
+    untold: Untold<Field, Option<FieldView>>,
 }
 
 /// What an operation did.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Operation {
     /// The change that was written; `None` when the field was so already.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<ChangeHash>,
     pub field: Field,
     /// What was shown before.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<FieldValue>,
     /// What is shown now.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<FieldValue>,
 }
 
@@ -146,6 +155,7 @@ impl<D: Borrow<Document>> Profile<D> {
             candidates: BTreeMap::new(),
             inert: BTreeMap::new(),
             view: ProfileView::default(),
+            untold: Untold::default(),
         };
         Ok(Self { document, state })
     }
@@ -186,10 +196,38 @@ impl<D: Borrow<Document>> Profile<D> {
         self.state.version = None;
     }
 
+    /// The signatures found valid so far, to be kept with the device's own data.
+    pub fn signatures(&self) -> &SignatureCache {
+        &self.state.seen
+    }
+
+    /// Spares checking signatures that were found valid before.
+    pub fn set_signatures(&mut self, seen: SignatureCache) {
+        self.state.seen = seen;
+    }
+
     /// Every field.
     pub fn view(&mut self) -> &ProfileView {
         self.state.refresh(self.document.borrow());
         &self.state.view
+    }
+
+    /// Takes notice of what others did to the document. Reads only what was touched. The fields that show something else
+    /// than when this was last asked are returned; after opening, none are.
+    pub fn refresh(&mut self) -> Vec<FieldChange> {
+        self.view();
+        let before = self.state.untold.take().into_iter();
+        let changed = before.filter_map(|(field, before)| {
+            let after = self.state.view.fields.get(&field);
+            let is_other = before.as_ref() != after;
+            let value = |shown: &FieldView| shown.value.clone();
+            is_other.then(|| FieldChange {
+                before: before.as_ref().map(value),
+                after: after.map(value),
+                field,
+            })
+        });
+        changed.collect()
     }
 
     /// Everything in the document that counts for nothing, with the reasons.
@@ -206,9 +244,29 @@ impl<D: Borrow<Document>> Profile<D> {
 }
 
 impl<D: BorrowMut<Document>> Profile<D> {
-    /// The document, to exchange changes with peers.
+    /// The document, to exchange changes with peers. [`Profile::refresh`] afterwards.
     pub fn document_mut(&mut self) -> &mut Document {
         self.document.borrow_mut()
+    }
+
+    /// Takes in changes from storage or from peers, and tells which fields show something else.
+    pub fn apply(
+        &mut self,
+        changes: impl IntoIterator<Item = Change>,
+    ) -> Result<Vec<FieldChange>, ApplyError> {
+        self.view();
+        self.document.borrow_mut().apply(changes)?;
+        Ok(self.refresh())
+    }
+
+    /// Takes in everything that `other` has, and tells which fields show something else.
+    pub fn merge<E: BorrowMut<Document>>(
+        &mut self,
+        other: &mut Profile<E>,
+    ) -> Result<Vec<FieldChange>, ApplyError> {
+        self.view();
+        self.document.borrow_mut().merge(other.document.borrow_mut())?;
+        Ok(self.refresh())
     }
 
     /// Writes a field as a client, replacing every value of it seen here.
@@ -262,7 +320,7 @@ impl<D: BorrowMut<Document>> Profile<D> {
         edit.set_time(now);
         edit.delete(&root_key(field));
         let id = edit.commit().map(|committed| committed.hash);
-        Operation { id, field: field.clone(), before, after: self.shown(field) }
+        self.done(id, field, before)
     }
 
     fn put(
@@ -287,7 +345,16 @@ impl<D: BorrowMut<Document>> Profile<D> {
             edit.put(&root_key(field), text);
             id = edit.commit().map(|committed| committed.hash);
         }
-        Operation { id, field: field.clone(), before, after: self.shown(field) }
+        self.done(id, field, before)
+    }
+
+    fn done(&mut self, id: Option<ChangeHash>, field: &Field, before: Option<FieldValue>) -> Operation {
+        let untold = self.state.untold.holds(field);
+        let after = self.shown(field);
+        if !untold {
+            self.state.untold.forget(field);
+        }
+        Operation { id, field: field.clone(), before, after }
     }
 
     fn shown(&mut self, field: &Field) -> Option<FieldValue> {
@@ -309,12 +376,15 @@ impl ProfileState {
             Touched::Everything => {
                 self.candidates.clear();
                 self.inert.clear();
-                self.view = ProfileView::default();
+                for (field, shown) in std::mem::take(&mut self.view).fields {
+                    self.untold.note(&field, || Some(shown));
+                }
                 for (key, values) in document.scan(PREFIX) {
                     self.read(&key, &values);
                 }
             }
         }
+        self.untold.begin();
     }
 
     /// Reads one key anew.
@@ -351,6 +421,7 @@ impl ProfileState {
 
     /// Decides what is shown of a field.
     fn show(&mut self, field: &Field) {
+        self.untold.note(field, || self.view.fields.get(field).cloned());
         let strategy = self.strategies.get(field).unwrap_or(&self.strategy);
         match self.candidates.get(field).and_then(|candidates| strategy.decide(candidates)) {
             Some(shown) => self.view.fields.insert(field.clone(), shown),

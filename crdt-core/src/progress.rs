@@ -24,7 +24,8 @@
 //! phone.reach(&course, &lessons[1], Position::new(50), now);
 //! laptop.reach(&course, &lessons[1], Position::new(90), now);
 //!
-//! phone.document_mut().merge(laptop.document_mut())?;
+//! let changed = phone.merge(&mut laptop)?;
+//! assert_eq!(changed[0].course, course);
 //! let seen = &phone.view().courses[&course];
 //! assert_eq!(seen.percent(&lessons).get(), 25);
 //! assert_eq!(seen.positions[&lessons[1]], Position::new(90));
@@ -39,16 +40,19 @@ mod view;
 use std::borrow::{Borrow, BorrowMut};
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 pub use self::percent::{Percent, Position};
-pub use self::view::{CourseProgress, ProgressView};
+pub use self::view::{CourseProgress, ProgressChange, ProgressView};
 
 use self::key::{Entry, Mark, PREFIX};
-use crate::document::{Document, Stored, Touched, Version};
+use crate::document::{ApplyError, Change, Document, Stored, Touched, Version};
 use crate::heal;
 use crate::id::{ActorId, ChangeHash, CourseId, LessonId};
 use crate::inert::{InertList, InertReason};
 use crate::kind::{Kind, WrongKind};
 use crate::time::Timestamp;
+use crate::untold::Untold;
 
 /// One student's progress: reads and writes the marks in a document, which it owns or borrows.
 ///
@@ -67,13 +71,16 @@ pub struct ProgressState {
     entries: BTreeMap<Box<str>, (CourseId, Entry)>,
     inert: BTreeMap<Box<str>, Vec<InertReason>>,
     view: ProgressView,
+    untold: Untold<CourseId, CourseProgress>,
     damaged: bool,
 }
 
 /// What an operation did.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Operation {
     /// The change that was written; `None` when the student had come that far already.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<ChangeHash>,
     pub course: CourseId,
 }
@@ -115,6 +122,18 @@ impl<D: Borrow<Document>> Progress<D> {
         &self.state.view
     }
 
+    /// Takes notice of what others did to the document. Reads only what was touched. The courses that show something else
+    /// than when this was last asked are returned; after opening, none are.
+    pub fn refresh(&mut self) -> Vec<ProgressChange> {
+        self.view();
+        let before = self.state.untold.take().into_iter();
+        let changed = before.filter_map(|(course, before)| {
+            let after = self.state.view.courses.get(&course).cloned().unwrap_or_default();
+            (after != before).then_some(ProgressChange { course, before, after })
+        });
+        changed.collect()
+    }
+
     /// Everything in the document that counts for nothing, with the reasons.
     pub fn inert(&mut self) -> InertList {
         self.view();
@@ -136,9 +155,29 @@ impl<D: Borrow<Document>> Progress<D> {
 }
 
 impl<D: BorrowMut<Document>> Progress<D> {
-    /// The document, to exchange changes with peers.
+    /// The document, to exchange changes with peers. [`Progress::refresh`] afterwards.
     pub fn document_mut(&mut self) -> &mut Document {
         self.document.borrow_mut()
+    }
+
+    /// Takes in changes from storage or from peers, and tells which courses show something else.
+    pub fn apply(
+        &mut self,
+        changes: impl IntoIterator<Item = Change>,
+    ) -> Result<Vec<ProgressChange>, ApplyError> {
+        self.view();
+        self.document.borrow_mut().apply(changes)?;
+        Ok(self.refresh())
+    }
+
+    /// Takes in everything that `other` has, and tells which courses show something else.
+    pub fn merge<E: BorrowMut<Document>>(
+        &mut self,
+        other: &mut Progress<E>,
+    ) -> Result<Vec<ProgressChange>, ApplyError> {
+        self.view();
+        self.document.borrow_mut().merge(other.document.borrow_mut())?;
+        Ok(self.refresh())
     }
 
     /// The student has done this lesson.
@@ -199,6 +238,11 @@ impl<D: BorrowMut<Document>> Progress<D> {
             edit.set_time(now);
             edit.put(&key, &entry.to_text());
             id = edit.commit().map(|committed| committed.hash);
+            let untold = self.state.untold.holds(course);
+            self.view();
+            if !untold {
+                self.state.untold.forget(course);
+            }
         }
         Operation { id, course: course.clone() }
     }
@@ -220,12 +264,17 @@ impl ProgressState {
                 for (key, values) in document.scan(PREFIX) {
                     self.read(&key, &values);
                 }
+                self.untold = before.untold;
+                for (course, shown) in before.view.courses {
+                    self.untold.note(&course, || shown);
+                }
                 self.damaged = before.damaged
                     || before.entries.iter().any(|(key, (_, known))| {
                         self.entries.get(key).is_none_or(|(_, entry)| !entry.reaches(known))
                     });
             }
         }
+        self.untold.begin();
     }
 
     /// Reads one key anew.
@@ -254,6 +303,7 @@ impl ProgressState {
             None => self.entries.remove(key),
         };
         self.damaged |= before.is_some_and(|(_, before)| best.is_none_or(|best| !best.reaches(&before)));
+        self.untold.note(&course, || self.view.courses.get(&course).cloned().unwrap_or_default());
         self.view.note(&course, mark, best);
     }
 }

@@ -285,14 +285,10 @@ impl World {
             }
             Action::Answer { at } => {
                 let by = self.spender(*at, false);
-                let wanting: Vec<_> = self.devices[*at]
-                    .allotment
-                    .refresh()
-                    .queue()
-                    .into_iter()
-                    .map(|want| want.holder)
-                    .collect();
-                self.devices[*at].allotment.answer_wants(&by).unwrap();
+                let allotment = &mut self.devices[*at].allotment;
+                allotment.refresh();
+                let wanting: Vec<_> = allotment.view().queue().into_iter().map(|want| want.holder).collect();
+                allotment.answer_wants(&by).unwrap();
                 for to in wanting {
                     self.moves.push(Moved { when: self.clock, from: by.holder().clone(), to });
                 }
@@ -343,7 +339,8 @@ impl World {
     fn close(&mut self, of: usize) {
         let lease = self.holder(of, true);
         let laptop = &mut self.devices[0].allotment;
-        let before = laptop.refresh().holder(&lease).cloned().unwrap_or_default();
+        laptop.refresh();
+        let before = laptop.view().holder(&lease).cloned().unwrap_or_default();
         match laptop.close_lease(&shop_key(), &lease) {
             Ok(closed) => {
                 assert_eq!(closed.id, before.rights);
@@ -402,7 +399,8 @@ impl World {
     fn check(&mut self, at: usize) {
         let tainted = self.tainted();
         let allotment = &mut self.devices[at].allotment;
-        let view = allotment.refresh().clone();
+        allotment.refresh();
+        let view = allotment.view().clone();
         assert!(view.used() <= view.minted() && view.minted().get() <= self.minted, "oversold: {view:?}");
         let counted: u64 = view.holders().values().map(|holder| holder.used().get()).sum();
         assert_eq!(counted, view.used().get());

@@ -41,8 +41,21 @@ pub struct HolderView {
     pub closed: bool,
 }
 
+/// A change of what is shown of one holder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct HolderChange {
+    pub holder: HolderId,
+    /// The rights it had left.
+    pub before: UnitsTotal,
+    /// The rights it has left now. The same where only its reservations or wants are others.
+    pub after: UnitsTotal,
+}
+
 /// A reservation that waits for rights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Want {
     /// How many.
@@ -53,6 +66,7 @@ pub struct Want {
 
 /// Rights given to another holder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Gift {
     /// The receiver.
@@ -63,6 +77,7 @@ pub struct Gift {
 
 /// A want in the queue of all of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct QueuedWant {
     /// Who wants.
@@ -122,17 +137,35 @@ impl AllotmentView {
         queued.collect()
     }
 
-    /// Makes the view show what `ledger` and `settlement` say of these holders now.
-    pub(super) fn show(&mut self, ledger: &Ledger, settlement: &Settlement, concerned: BTreeSet<HolderId>) {
+    /// Makes the view show what `ledger` and `settlement` say of these holders now. Who shows something else is returned.
+    pub(super) fn show(
+        &mut self,
+        ledger: &Ledger,
+        settlement: &Settlement,
+        concerned: BTreeSet<HolderId>,
+    ) -> Vec<HolderChange> {
         self.minted = ledger.minted();
+        let mut changes = Vec::new();
         for holder in concerned {
             let before = self.holders.remove(&holder).unwrap_or_default();
             let view = HolderView::of(ledger, settlement, &holder);
             self.used = self.used.less(before.used()) + view.used();
+            changes.extend(before.change_to(&view, &holder));
             if view != HolderView::default() {
                 self.holders.insert(holder, view);
             }
         }
+        changes
+    }
+
+    /// Which holders `after` shows otherwise.
+    pub(super) fn changes_to(&self, after: &Self) -> Vec<HolderChange> {
+        let holders: BTreeSet<_> = self.holders.keys().chain(after.holders.keys()).collect();
+        let shown = |view: &Self, holder| view.holders.get(holder).cloned().unwrap_or_default();
+        let changes = holders
+            .into_iter()
+            .filter_map(|holder| shown(self, holder).change_to(&shown(after, holder), holder));
+        changes.collect()
     }
 }
 
@@ -140,6 +173,11 @@ impl HolderView {
     /// How many this holder has reserved.
     pub fn used(&self) -> UnitsTotal {
         self.uses.values().map(|units| UnitsTotal::from(*units)).sum()
+    }
+
+    fn change_to(&self, after: &Self, holder: &HolderId) -> Option<HolderChange> {
+        let change = || HolderChange { holder: holder.clone(), before: self.rights, after: after.rights };
+        (self != after).then(change)
     }
 
     fn of(ledger: &Ledger, settlement: &Settlement, holder: &HolderId) -> Self {

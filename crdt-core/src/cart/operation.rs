@@ -13,8 +13,10 @@ use crate::money::Currency;
 
 /// What an operation did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Operation {
     /// Its name, for following it until it is confirmed and for undoing it. None when nothing needed doing.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<ChangeHash>,
     /// Every quantity that is another now.
     pub changes: Vec<LineChange>,
@@ -48,4 +50,24 @@ pub enum CartError {
     WrongKind(#[from] WrongKind),
     #[error(transparent)]
     Apply(#[from] ApplyError),
+}
+
+impl CartError {
+    /// A word for programs: the same in every language and version.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::OrderTooLarge { .. } => "orderTooLarge",
+            Self::TotalTooLarge { .. } => "totalTooLarge",
+            Self::UnknownCheckout { .. } => "unknownCheckout",
+            Self::Decided { .. } => "decided",
+            Self::NotEntitled { .. } => "notEntitled",
+            Self::TextTooLong { .. } => "textTooLong",
+            Self::UnknownOperation { .. } => "unknownOperation",
+            Self::NotUndoable { .. } => "notUndoable",
+            Self::NotRefusable { .. } => "notRefusable",
+            Self::WrongKind(_) => "wrongKind",
+            Self::Apply(_) => "apply",
+        }
+    }
 }

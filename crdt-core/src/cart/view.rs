@@ -15,6 +15,7 @@ use crate::money::Money;
 
 /// A cart as it is to be shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct CartView {
     /// Lists that hold something, by name.
@@ -90,6 +91,7 @@ impl CartView {
 
 /// One list of a cart.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct ListView {
     /// Lines with at least one unit.
@@ -119,6 +121,7 @@ impl ListView {
 
 /// One line of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct LineView {
     /// Units.
@@ -127,6 +130,7 @@ pub struct LineView {
     /// when nobody disagrees.
     pub conflict: Vec<u32>,
     /// The price of one unit, where all units have the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub price: Option<Money>,
     /// What all units cost.
     pub total: Total,
@@ -170,6 +174,7 @@ impl LineView {
 
 /// A change of what is shown of one line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct LineChange {
     pub line: Line,
     pub list: ListName,
@@ -181,7 +186,7 @@ pub struct LineChange {
 
 /// What has become of a checkout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum OrderStatus {
     /// Waits for the authority.
@@ -198,13 +203,16 @@ pub enum OrderStatus {
 
 /// One checkout.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct OrderView {
     pub status: OrderStatus,
     /// The order that holds units this one asked for. A confirmed order can be superseded too, by another confirmed one:
     /// then something was sold twice, and a person must decide.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub superseded_by: Option<CheckoutId>,
     /// Why the authority decided as it did, when it said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// What was ordered, as it was frozen.
     pub lines: BTreeMap<Line, OrderLine>,
@@ -216,10 +224,12 @@ pub struct OrderView {
 
 /// One line of an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct OrderLine {
     pub quantity: u64,
     /// The price of one unit, where all had the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub price: Option<Money>,
     pub total: Total,
 }
@@ -250,11 +260,14 @@ impl OrderView {
 
 /// An operation that the authority refused: what it had written counts no more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct RefusalView {
     /// The line it was about, if it was about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<Line>,
     /// The coupon it was about, if it was about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub coupon: Option<CouponCode>,
     /// Why, in the authority's words.
     pub reason: String,

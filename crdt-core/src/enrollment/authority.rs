@@ -7,7 +7,9 @@ use sha2::{Digest, Sha256};
 use super::Enrollments;
 use super::fact::{Body, Content, RevokeReason, Verdict, may_author};
 use super::fold::Stage;
-use super::id::{Author, FactId, GrantId, LegacyId, LegacyTable, Nonce, PaymentId, PaymentState, RowId};
+use super::id::{
+    Author, FactId, GrantId, LegacyId, LegacyTable, Nonce, PaymentId, PaymentState, PaymentTold, RowId,
+};
 use super::operation::{EnrollmentError, Operation};
 use super::student::said;
 use crate::authority::{AuthorityKey, PublicKey};
@@ -172,7 +174,7 @@ impl<D: BorrowMut<Document>> Enrollments<D> {
         key: &AuthorityKey,
         now: Timestamp,
     ) -> Result<Operation, EnrollmentError> {
-        self.refresh();
+        self.read();
         let id = FactId::Revoke { by: Author::Key(key.public()), nonce: nonce.clone() };
         if !self.known(course, &id).is_empty() {
             return Ok(self.already(course, now));
@@ -191,7 +193,7 @@ impl<D: BorrowMut<Document>> Enrollments<D> {
         key: &AuthorityKey,
         now: Timestamp,
     ) -> Result<Operation, EnrollmentError> {
-        self.refresh();
+        self.read();
         let id = FactId::Revoke { by: Author::Key(key.public()), nonce: nonce.clone() };
         self.end(course, id, grants, why, key, now)
     }
@@ -209,17 +211,19 @@ impl<D: BorrowMut<Document>> Enrollments<D> {
         self.sign(course, id, &Body { grants, why: Some(why), ..said(now) }, key, now)
     }
 
-    /// Notes what a payment has come to. As its provider; webhooks may be repeated and may arrive in any order.
+    /// Notes what a payment has come to: `state`, or `state.of(amount)`. As its provider; webhooks may be repeated and
+    /// may arrive in any order.
     pub fn payment(
         &mut self,
         course: &CourseId,
         payment: &PaymentId,
-        state: PaymentState,
+        told: impl Into<PaymentTold>,
         key: &AuthorityKey,
         now: Timestamp,
     ) -> Result<Operation, EnrollmentError> {
+        let PaymentTold { state, amount } = told.into();
         let id = FactId::Payment { payment: payment.clone(), state };
-        self.sign(course, id, &said(now), key, now)
+        self.sign(course, id, &Body { amount, ..said(now) }, key, now)
     }
 
     /// Notes that the student has completed the course. As the system, an instructor, admin or owner.
@@ -241,13 +245,18 @@ impl<D: BorrowMut<Document>> Enrollments<D> {
         key: &AuthorityKey,
         now: Timestamp,
     ) -> Result<Operation, EnrollmentError> {
-        self.refresh();
+        self.read();
         let by = key.public();
-        let role = self.state.policy.trust.role(&by).ok_or(EnrollmentError::NotTrusted { by })?;
+        let role = self.state.policy.trust.role_in(course, &by).ok_or(EnrollmentError::NotTrusted { by })?;
         if !may_author(role, &id, body) {
             return Err(EnrollmentError::NotEntitled { by, role, fact: id });
         }
         if let [known, ..] = self.known(course, &id) {
+            if let Content::Payment { amount: told } = known.content
+                && told != body.amount
+            {
+                return Err(EnrollmentError::AnotherAmount { fact: id, told });
+            }
             let repeated = match &known.content {
                 Content::Grant { expires } => *expires == body.expires,
                 Content::Revoke { why, .. } => Some(*why) == body.why,

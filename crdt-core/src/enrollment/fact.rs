@@ -12,6 +12,7 @@ use crate::id::{CourseId, StudentId};
 use crate::inert::InertReason;
 use crate::kind::Kind;
 use crate::limits::KEY_BYTES_MAX;
+use crate::money::Money;
 use crate::time::Timestamp;
 
 /// What an authority decides on a request.
@@ -38,6 +39,8 @@ pub enum RevokeReason {
 /// The stored text of a fact, as fields. Which of them a fact has, its id says.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Body {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) amount: Option<Money>,
     #[serde(default)]
     pub(super) at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -94,6 +97,10 @@ pub(super) enum Content {
     Revoke {
         why: RevokeReason,
         grants: Vec<GrantId>,
+    },
+    /// How much was paid or paid back, as its provider says.
+    Payment {
+        amount: Option<Money>,
     },
     Legacy {
         status: Option<Status>,
@@ -153,7 +160,7 @@ impl Reader<'_> {
             return Ok(Voice::Student);
         }
         let by = body.by.ok_or(InertReason::NotSigned)?;
-        let role = self.policy.trust.role(&by).ok_or(InertReason::NotTrusted { by })?;
+        let role = self.policy.trust.role_in(course, &by).ok_or(InertReason::NotTrusted { by })?;
         if !may_author(role, id, body) {
             return Err(InertReason::NotEntitled { by, role });
         }
@@ -211,7 +218,12 @@ fn named_author(id: &FactId) -> Option<PublicKey> {
 fn content(id: &FactId, body: &Body, voice: Voice) -> Result<Content, InertReason> {
     let lacks = |what| InertReason::Unreadable(format!("the fact does not say its {what}"));
     Ok(match id {
-        FactId::Request(_) | FactId::Cancel(_) | FactId::Payment { .. } | FactId::Completed => Content::Plain,
+        FactId::Request(_) | FactId::Cancel(_) | FactId::Completed => Content::Plain,
+        FactId::Payment { .. } => {
+            // What a student says of money is not known to be so.
+            let amount = body.amount.filter(|_| matches!(voice, Voice::Authority { .. }));
+            Content::Payment { amount }
+        }
         FactId::Decision { .. } => {
             let Voice::Authority { role, .. } = voice else { return Err(InertReason::NotSigned) };
             let rank = rank(role).expect("who may author a decision has a rank");

@@ -8,6 +8,7 @@ use super::id::{
 };
 use super::status::Status;
 use super::view::{CourseView, DecisionView, Flag, FlagKind, GrantView, PaymentView};
+use crate::money::Money;
 use crate::time::Timestamp;
 
 /// Every fact about one course that counts: under each id, all values that concurrent authors left.
@@ -101,6 +102,8 @@ struct Sorted<'a> {
     given: BTreeMap<GrantId, (Author, Option<Timestamp>)>,
     revoked: BTreeMap<&'a GrantId, BTreeSet<RevokeReason>>,
     payments: BTreeMap<&'a PaymentId, PaymentView>,
+    /// The most advanced state of which an amount was said, and the amount.
+    amounts: BTreeMap<&'a PaymentId, (PaymentState, Money)>,
     completed_payments: BTreeMap<&'a PaymentId, Author>,
     legacy: BTreeMap<&'a LegacyId, LegacyRow>,
 }
@@ -121,6 +124,7 @@ impl<'a> Sorted<'a> {
             given: BTreeMap::new(),
             revoked: BTreeMap::new(),
             payments: BTreeMap::new(),
+            amounts: BTreeMap::new(),
             completed_payments: BTreeMap::new(),
             legacy: BTreeMap::new(),
         };
@@ -159,7 +163,9 @@ impl<'a> Sorted<'a> {
                     self.revoked.entry(grant).or_default().insert(*why);
                 }
             }
-            (FactId::Payment { payment, state }, _) => self.take_payment(payment, *state, fact),
+            (FactId::Payment { payment, state }, Content::Payment { amount }) => {
+                self.take_payment(payment, *state, *amount, fact);
+            }
             (FactId::Legacy(legacy), Content::Legacy { status, .. }) => {
                 let row = LegacyRow { at: fact.at, by: fact.by, status: *status };
                 self.legacy.insert(legacy, row);
@@ -178,13 +184,25 @@ impl<'a> Sorted<'a> {
     }
 
     /// The most advanced state counts, in whatever order the states were told.
-    fn take_payment(&mut self, payment: &'a PaymentId, state: PaymentState, fact: &Fact) {
+    fn take_payment(
+        &mut self,
+        payment: &'a PaymentId,
+        state: PaymentState,
+        amount: Option<Money>,
+        fact: &Fact,
+    ) {
         if state == PaymentState::Completed {
             self.completed_payments.insert(payment, fact.by);
         }
-        let told = self.payments.entry(payment).or_insert(PaymentView { state, at: fact.at });
-        if state > told.state || (state == told.state && fact.at < told.at) {
-            *told = PaymentView { state, at: fact.at };
+        let at = fact.at;
+        let told = self.payments.entry(payment).or_insert(PaymentView { state, amount: None, at });
+        if state > told.state || (state == told.state && at < told.at) {
+            (told.state, told.at) = (state, at);
+        }
+        if let Some(amount) = amount {
+            let said = self.amounts.entry(payment).or_insert((state, amount));
+            *said = (state, amount).max(*said);
+            told.amount = Some(said.1);
         }
     }
 

@@ -25,7 +25,7 @@ impl<D: BorrowMut<Document>> Enrollments<D> {
     /// A device that was not there before the damage heals as well as one that was, and two devices that heal the same
     /// thing write the same change.
     pub fn heal(&mut self) -> Healed {
-        self.refresh();
+        self.read();
         let mut healed = Healed::default();
         for (key, texts) in self.lost() {
             let (course, fact) = fact::parse(&key).expect("only keys of facts are lost");
@@ -34,7 +34,7 @@ impl<D: BorrowMut<Document>> Enrollments<D> {
             healed.changes.extend(changes);
             healed.facts.push((course, fact));
         }
-        self.refresh();
+        self.read();
         self.state.ledger.mark_healed();
         healed
     }

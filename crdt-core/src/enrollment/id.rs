@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::authority::PublicKey;
 use crate::id::{CourseId, InvalidId, escape_segment, text_id, unescape_segment, unhex};
+use crate::money::Money;
 
 /// Root keys of facts start so.
 pub(super) const PREFIX: &str = "f/";
@@ -113,6 +114,19 @@ pub enum PaymentState {
 }
 
 impl PaymentState {
+    /// The state, and how much money it is about.
+    ///
+    /// ```
+    /// use crdt_core::enrollment::PaymentState;
+    /// use crdt_core::money::Money;
+    /// let told = PaymentState::Completed.of(Money::new(4900, "EUR".parse()?)?);
+    /// assert_eq!(told.amount.map(|amount| amount.to_string()).as_deref(), Some("4900 EUR"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub const fn of(self, amount: Money) -> PaymentTold {
+        PaymentTold { state: self, amount: Some(amount) }
+    }
+
     /// The state as one word.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -137,6 +151,21 @@ impl FromStr for PaymentState {
         let all = [Self::Pending, Self::Failed, Self::Completed, Self::Refunded];
         let found = all.into_iter().find(|state| state.as_str() == text);
         found.ok_or_else(|| InvalidId::new("payment state", text, "is not one of ours"))
+    }
+}
+
+/// What a provider says about a payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PaymentTold {
+    /// What the payment has come to.
+    pub state: PaymentState,
+    /// How much was asked for, paid or paid back, where the provider says so.
+    pub amount: Option<Money>,
+}
+
+impl From<PaymentState> for PaymentTold {
+    fn from(state: PaymentState) -> Self {
+        Self { state, amount: None }
     }
 }
 

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::fact::{self, Fact, Reader};
 use super::fold::{Facts, Folded, Round, fold};
 use super::id::{FactId, PREFIX};
-use super::view::{CourseView, EnrollmentView};
+use super::view::{CourseChange, CourseView, EnrollmentView};
 use crate::document::{Document, Stored, Touched, Version};
 use crate::id::CourseId;
 use crate::inert::{InertList, InertReason};
 use crate::time::Timestamp;
+use crate::untold::Untold;
 
 /// Everything read from one document.
 #[derive(Debug)]
@@ -20,6 +21,7 @@ pub(super) struct Ledger {
     /// Keys that are no fact's.
     strays: BTreeMap<Box<str>, InertReason>,
     view: EnrollmentView,
+    untold: Untold<CourseId, CourseView>,
     stale: BTreeSet<CourseId>,
     /// The stretch of time for which every folded view holds.
     from: Timestamp,
@@ -60,6 +62,7 @@ impl Default for Ledger {
             courses: BTreeMap::new(),
             strays: BTreeMap::new(),
             view: EnrollmentView::default(),
+            untold: Untold::default(),
             stale: BTreeSet::new(),
             from: Timestamp::ZERO,
             until: Timestamp::MAX,
@@ -84,10 +87,23 @@ impl Ledger {
                 for (key, values) in document.scan(PREFIX) {
                     self.read(&key, &values, reader);
                 }
+                self.untold = before.untold;
+                for (id, shown) in before.view.courses {
+                    self.untold.note(&id, || shown);
+                    self.stale.insert(id);
+                }
                 self.damaged =
                     before.damaged || before.courses.iter().any(|(id, known)| !self.has_all(id, known));
             }
         }
+    }
+
+    /// Has everything read again next time, since it is read otherwise from now on. What no longer counts then is not
+    /// damage.
+    pub(super) fn read_again(&mut self) {
+        self.version = None;
+        self.courses.clear();
+        self.strays.clear();
     }
 
     /// Reads one key anew.
@@ -137,7 +153,30 @@ impl Ledger {
         if now < self.from || self.until <= now {
             self.fold_for(now);
         }
+        self.untold.begin();
         &self.view
+    }
+
+    /// Where something else is shown than when this was last asked.
+    pub(super) fn take_changes(&mut self, now: Timestamp) -> Vec<CourseChange> {
+        self.view(now);
+        let before = self.untold.take().into_iter();
+        let changed = before.filter_map(|(course, before)| {
+            let after = self.view.courses.get(&course).unwrap_or(&NOTHING);
+            let is_other = *after != before;
+            is_other.then_some(CourseChange { course, before: before.status, after: after.status })
+        });
+        changed.collect()
+    }
+
+    /// Whether a change of this course has yet to be told.
+    pub(super) fn has_untold(&self, id: &CourseId) -> bool {
+        self.untold.holds(id)
+    }
+
+    /// Whoever changed this course knows.
+    pub(super) fn mark_told(&mut self, id: &CourseId) {
+        self.untold.forget(id);
     }
 
     /// One course, as of `now`. The others are left as they are.
@@ -195,6 +234,8 @@ impl Ledger {
     }
 
     fn fold(&mut self, id: &CourseId, now: Timestamp) {
+        let shown = || self.view.courses.get(id).cloned().unwrap_or_default();
+        self.untold.note(id, shown);
         let Some(course) = self.courses.get_mut(id) else {
             self.view.courses.remove(id);
             return;

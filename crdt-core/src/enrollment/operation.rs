@@ -2,6 +2,8 @@
 
 use std::borrow::BorrowMut;
 
+use serde::Serialize;
+
 use super::Enrollments;
 use super::fact::Fact;
 use super::id::FactId;
@@ -11,12 +13,15 @@ use crate::document::Document;
 use crate::id::{ChangeHash, CourseId};
 use crate::kind::{KIND_KEY, Kind};
 use crate::limits::VALUE_BYTES_MAX;
+use crate::money::Money;
 use crate::time::Timestamp;
 
 /// What an operation did.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Operation {
     /// The change that was written; `None` when everything was so already.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<ChangeHash>,
     pub course: CourseId,
     /// The facts written.
@@ -43,14 +48,20 @@ pub enum EnrollmentError {
     NotOpen { course: CourseId },
     #[error("{by}, who speaks as {role}, may not author {fact}")]
     NotEntitled { by: PublicKey, role: Role, fact: FactId },
-    #[error("{by} is nobody the application trusts")]
+    #[error("{by} is nobody the application trusts here")]
     NotTrusted { by: PublicKey },
     #[error("{fact} was used for something else; take another nonce")]
     NonceTaken { fact: FactId },
+    #[error("{fact} was told with {}; the same state can't come to another amount", amount_of(*.told))]
+    AnotherAmount { fact: FactId, told: Option<Money> },
     #[error("{course} has been requested too many times")]
     TooManyEpochs { course: CourseId },
     #[error("the fact would be {bytes} bytes long; at most {VALUE_BYTES_MAX} are accepted")]
     TooLong { bytes: usize },
+}
+
+fn amount_of(told: Option<Money>) -> String {
+    told.map_or_else(|| "no amount".to_owned(), |amount| amount.to_string())
 }
 
 impl EnrollmentError {
@@ -65,6 +76,7 @@ impl EnrollmentError {
             Self::NotEntitled { .. } => "notEntitled",
             Self::NotTrusted { .. } => "notTrusted",
             Self::NonceTaken { .. } => "nonceTaken",
+            Self::AnotherAmount { .. } => "anotherAmount",
             Self::TooManyEpochs { .. } => "tooManyEpochs",
             Self::TooLong { .. } => "tooLong",
         }
@@ -102,6 +114,7 @@ impl<D: BorrowMut<Document>> Enrollments<D> {
                 after: before,
             });
         }
+        let untold = self.state.ledger.has_untold(course);
         let document = self.document.borrow_mut();
         if document.values(KIND_KEY).is_empty() {
             Kind::Enrollment.declare(document);
@@ -113,6 +126,9 @@ impl<D: BorrowMut<Document>> Enrollments<D> {
         }
         let id = edit.commit().map(|committed| committed.hash);
         let after = self.status(course, now);
+        if !untold {
+            self.state.ledger.mark_told(course);
+        }
         let facts = new.into_iter().map(|(id, _)| id).collect();
         Ok(Operation { id, course: course.clone(), facts, before, after })
     }

@@ -357,3 +357,20 @@ fn a_suspended_state_goes_on_where_it_left() {
     let mut phone = Enrollments::resume(&mut document, state);
     assert_eq!(phone.course(&course(), NOW).status, Status::Cancelled);
 }
+
+#[test]
+fn what_others_did_is_told_once() {
+    let (mut phone, mut laptop) = (device(1), device(2));
+    phone.request(&course(), NOW).unwrap();
+    assert_eq!(phone.refresh(NOW), [], "whoever did it knows");
+    let change = |before, after| CourseChange { course: course(), before, after };
+    assert_eq!(laptop.merge(&mut phone, NOW).unwrap(), [change(Status::None, Status::Pending)]);
+    let end = NOW + std::time::Duration::from_mins(1);
+    laptop.grant(&course(), Some(end), &nonce("g"), &admin(), NOW).unwrap();
+    let changes = laptop.document_mut().changes_for_peer(&phone.document().heads());
+    assert_eq!(phone.apply(changes, NOW).unwrap(), [change(Status::Pending, Status::Active)]);
+    assert_eq!(phone.refresh(NOW), []);
+    assert_eq!(phone.refresh(end), [change(Status::Active, Status::Pending)], "and so is what time did");
+    phone.set_policy(Policy::default());
+    assert_eq!(phone.refresh(NOW), [change(Status::Pending, Status::Pending)], "a grant is gone");
+}

@@ -8,6 +8,7 @@ use super::fact::Verdict;
 use super::id::{Author, Epoch, FactId, GrantId, GrantSource, PaymentId, PaymentState};
 use super::status::Status;
 use crate::id::CourseId;
+use crate::money::Money;
 use crate::time::Timestamp;
 
 /// Every course that the document says anything about.
@@ -58,6 +59,18 @@ impl CourseView {
     };
 }
 
+/// A change of what is shown of one course.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct CourseChange {
+    pub course: CourseId,
+    /// Where the student stood.
+    pub before: Status,
+    /// Where the student stands now. The same where only grants, payments or flags are others.
+    pub after: Status,
+}
+
 /// The outcome of the decisions on one request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -86,6 +99,10 @@ pub struct GrantView {
 #[serde(rename_all = "camelCase")]
 pub struct PaymentView {
     pub state: PaymentState,
+    /// How much money it is about, as its provider last said; of rival words the larger. Partly paid back is what the
+    /// provider makes of it: a payment of its own, or less money refunded than was paid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub amount: Option<Money>,
     /// When it reached that state, as its author says.
     pub at: Timestamp,
 }

@@ -71,10 +71,13 @@ impl fmt::Display for BadRow {
 
 impl Serialize for BadRow {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("BadRow", 4)?;
+        let mut fields = serializer.serialize_struct("BadRow", 3 + usize::from(self.id.is_some()))?;
         fields.serialize_field("table", &self.table)?;
         fields.serialize_field("number", &self.number)?;
-        fields.serialize_field("id", &self.id)?;
+        match &self.id {
+            Some(id) => fields.serialize_field("id", id)?,
+            None => fields.skip_field("id")?,
+        }
         fields.serialize_field("reason", &self.error.to_string())?;
         fields.end()
     }

@@ -146,3 +146,16 @@ fn values_are_bounded_and_hold_no_floats() {
     assert!(FieldValue::text("x".repeat(FIELD_BYTES)).is_err());
     assert_eq!(text("short").as_text(), Some("short"));
 }
+
+#[test]
+fn what_others_did_is_told_once() {
+    let (mut phone, mut laptop) = (device(1), device(2));
+    phone.set(&name(), &text("ann"), at(1)).unwrap();
+    assert_eq!(phone.refresh(), [], "whoever did it knows");
+    laptop.set(&name(), &text("bob"), at(2)).unwrap();
+    let told = FieldChange { field: name(), before: Some(text("ann")), after: Some(text("bob")) };
+    assert_eq!(phone.merge(&mut laptop).unwrap(), [told]);
+    assert_eq!(phone.refresh(), []);
+    phone.set_strategy(&name(), Strategy::PromptUser);
+    assert_eq!(phone.refresh()[0].after, Some(text("bob")), "a conflict is something else to show");
+}

@@ -27,6 +27,18 @@ pub struct FieldView {
     /// Somebody should choose among the candidates and resolve the conflict.
     pub conflict: bool,
     /// Everything that survives, oldest first, where it differs.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub candidates: Vec<Candidate>,
+}
+
+/// A change of what is shown of one field.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct FieldChange {
+    pub field: Field,
+    /// What was shown; the same as after where only the conflict or the author is another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<FieldValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<FieldValue>,
 }

@@ -99,3 +99,15 @@ fn absurd_marks_are_inert_and_told() {
         assert!(phone.inert().facts().iter().any(|fact| *fact.key == *key), "{key}: {text}");
     }
 }
+
+#[test]
+fn what_others_did_is_told_once() {
+    let (mut phone, mut laptop) = (device(1), device(2));
+    phone.complete(&course(), &lesson("l1"), NOW);
+    assert_eq!(phone.refresh(), [], "whoever did it knows");
+    laptop.reach(&course(), &lesson("l2"), Position::new(9), NOW);
+    let told = phone.merge(&mut laptop).unwrap();
+    assert_eq!((told.len(), told[0].before.positions.len(), told[0].after.positions.len()), (1, 0, 1));
+    assert_eq!(phone.refresh(), []);
+    assert_eq!(laptop.apply(phone.document().changes_since(&[])).unwrap()[0].after, told[0].after);
+}

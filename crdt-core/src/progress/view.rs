@@ -28,6 +28,16 @@ pub struct CourseProgress {
     pub floor: Percent,
 }
 
+/// A change of what is shown of one course.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct ProgressChange {
+    pub course: CourseId,
+    pub before: CourseProgress,
+    pub after: CourseProgress,
+}
+
 impl CourseProgress {
     /// The share of these lessons that are done, at least the floor. A lesson listed twice is one lesson.
     pub fn percent<'a>(&self, lessons: impl IntoIterator<Item = &'a LessonId>) -> Percent {

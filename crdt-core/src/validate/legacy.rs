@@ -62,7 +62,7 @@ pub(super) fn rows(
         let place = Statement { kind: Kind::Enrollment.as_str(), subject: student.as_str(), key: &key };
         for text in values.iter().filter_map(Stored::as_text) {
             let Ok(proven) = place.verify(text, &mut seen) else { continue };
-            if policy.trust.role(proven.by()) != Some(Role::System) {
+            if policy.trust.role_in(&course, proven.by()) != Some(Role::System) {
                 continue;
             }
             let Ok(Body { at, status: word }) = proven.read() else { continue };

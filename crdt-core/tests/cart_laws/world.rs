@@ -30,6 +30,34 @@ pub(crate) enum Act {
     Refuse(usize),
     /// Of one of the operations done so far.
     Undo(usize),
+    /// On a third list.
+    MoveOn(u8),
+    /// The guest puts something into a cart that is nobody's yet, or takes it out again.
+    Guest(u8, u32),
+    /// Takes the guest's cart over, as it is now.
+    Adopt,
+    Collect,
+    /// What no honest client writes.
+    Hostile(Hostile, u8, u32),
+}
+
+/// What somebody writes past all rules.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Hostile {
+    /// Another quantity in the place of a batch that is there.
+    Overwrite,
+    /// A cap on a batch that is there.
+    Cap,
+    /// A move of a batch that is there.
+    Move,
+    /// A batch that stands for one that is there.
+    StandIn,
+    /// A typed quantity that replaces everything.
+    Replace,
+    Delete,
+    /// A decision that nobody signed.
+    Confirm,
+    Nonsense,
 }
 
 /// One step of a history.
@@ -64,6 +92,7 @@ pub(crate) fn anything() -> impl Strategy<Value = Act> {
         8 => quantities(),
         2 => (0..3u8).prop_map(Act::Save),
         2 => (0..3u8).prop_map(Act::Unsave),
+        1 => (0..3u8).prop_map(Act::MoveOn),
         1 => (0..2u8).prop_map(Act::Coupon),
         1 => (0..2u8).prop_map(Act::Uncoupon),
         1 => (0..3u8).prop_map(Act::Note),
@@ -73,6 +102,20 @@ pub(crate) fn anything() -> impl Strategy<Value = Act> {
         1 => (0..4u8).prop_map(Act::Reject),
         1 => any::<usize>().prop_map(Act::Refuse),
         2 => any::<usize>().prop_map(Act::Undo),
+    ]
+}
+
+/// As [`anything`], with guests whose carts are taken over, garbage that is collected, and hostile writers.
+pub(crate) fn everything() -> impl Strategy<Value = Act> {
+    use Hostile::{Cap, Confirm, Delete, Move, Nonsense, Overwrite, Replace, StandIn};
+    let ways = vec![Overwrite, Cap, Move, StandIn, Replace, Delete, Confirm, Nonsense];
+    let hostile = (prop::sample::select(ways), any::<u8>(), 0..9u32);
+    prop_oneof![
+        20 => anything(),
+        2 => (0..3u8, 0..4u32).prop_map(|(line, n)| Act::Guest(line, n)),
+        2 => Just(Act::Adopt),
+        2 => Just(Act::Collect),
+        3 => hostile.prop_map(|(way, which, n)| Act::Hostile(way, which, n)),
     ]
 }
 
@@ -95,12 +138,13 @@ pub(crate) struct World {
     pub(crate) carts: Vec<Cart>,
     /// Everything that was asked for, in the order of the history: its operation, if it wrote something.
     pub(crate) operations: Vec<Option<ChangeHash>>,
+    guest: Cart,
 }
 
 impl World {
     pub(crate) fn new(replicas: usize) -> Self {
         let carts = (0..replicas).map(|n| open(Document::new(actor(n))));
-        Self { carts: carts.collect(), operations: Vec::new() }
+        Self { carts: carts.collect(), operations: Vec::new(), guest: open(Document::new(actor(50))) }
     }
 
     /// Plays one step. What was done, if an operation was.
@@ -149,6 +193,18 @@ impl World {
             Act::Reject(n) => cart.reject(&checkout(n), "sold out", &authority()),
             Act::Refuse(n) => cart.refuse(&nth(n)?, "not this", &authority()),
             Act::Undo(n) => cart.undo(&nth(n)?),
+            Act::MoveOn(of) => {
+                cart.list(ListName::saved()).move_to(&line(of), &ListName::new("later").unwrap())
+            }
+            Act::Guest(of, 0) => self.guest.remove(&line(of)),
+            Act::Guest(of, n) => self.guest.add(&line(of), quantity(n)),
+            Act::Adopt => cart.adopt(self.guest.document_mut()).map(|_| Operation::default()),
+            Act::Collect => cart.gc(),
+            Act::Hostile(way, which, n) => {
+                write_hostile(cart.document_mut(), way, which, n);
+                cart.refresh();
+                return None;
+            }
         };
         match outcome {
             Ok(operation) => Some(operation),
@@ -195,12 +251,41 @@ impl World {
     }
 }
 
+fn write_hostile(document: &mut Document, way: Hostile, which: u8, n: u32) {
+    let keys: Vec<String> = document.scan("q/").map(|(key, _)| key).collect();
+    let Some(batch) = keys.get(usize::from(which) % keys.len().max(1)) else { return };
+    let (place, dot) = batch.trim_start_matches("q/").rsplit_once('/').unwrap();
+    let list = ["cart", "saved", "later"][usize::from(which) % 3];
+    let with = |field: &str| {
+        let free = format!("q/{place}/{}.{}", 5 + n, actor(60));
+        let kind = if field == "on" { "set" } else { "add" };
+        (free, format!(r#"{{"k":"{kind}","l":"{list}","n":{},"{field}":["{dot}"]}}"#, n + 1))
+    };
+    let (key, text) = match way {
+        Hostile::Overwrite => (batch.clone(), format!(r#"{{"k":"set","l":"{list}","n":{n}}}"#)),
+        Hostile::Cap => (format!("cap/{place}/{dot}"), n.to_string()),
+        Hostile::Move => (format!("at/{place}/{dot}"), format!("\"{list}\"")),
+        Hostile::StandIn => with("of"),
+        Hostile::Replace => with("on"),
+        Hostile::Delete => (batch.clone(), String::new()),
+        Hostile::Confirm => (format!("cs/o{}/confirmed", n % 4), r#"{"order":"any"}"#.to_owned()),
+        Hostile::Nonsense => (batch.clone(), "nonsense".to_owned()),
+    };
+    let mut edit = document.edit();
+    if text.is_empty() {
+        edit.delete(&key);
+    } else {
+        edit.put(&key, &text);
+    }
+    edit.commit();
+}
+
 /// The replica's copy of the cart, in which the authority is trusted.
 fn open(document: Document) -> Cart {
     let mut cart = Cart::open(document).unwrap();
     let mut trust = TrustSet::default();
     trust.trust(authority().public(), Role::System);
-    cart.trust(trust);
+    cart.set_trust(trust);
     cart
 }
 

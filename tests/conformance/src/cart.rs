@@ -25,10 +25,9 @@ use crdt_core::cart::{
 };
 use crdt_core::document::Document;
 use crdt_core::id::ChangeHash;
-use crdt_core::money::Money;
 use serde_json::{Map, Value, json};
 
-use crate::world::{Replica, Replicas, StepError, actor, unknown_step, word};
+use crate::world::{Replica, Replicas, StepError, actor, money, unknown_step, word};
 
 /// A replica that is a cart.
 pub(crate) struct CartReplica(Cart);
@@ -45,7 +44,7 @@ impl Replica for CartReplica {
         {
             trust.trust(key_of(name).public(), role);
         }
-        cart.trust(trust);
+        cart.set_trust(trust);
         Self(cart)
     }
 
@@ -77,7 +76,7 @@ impl Replica for CartReplica {
             "coupon" | "uncoupon" | "note" | "undo" | "gc" => self.remarks(verb, words)?,
             _ => self.quantities(verb, words)?,
         };
-        let operation = outcome.map_err(|error| error_name(&error).to_owned())?;
+        let operation = outcome.map_err(|error| error.code().to_owned())?;
         Ok(operation.id.map(|id| id.to_string()).unwrap_or_default())
     }
 
@@ -161,23 +160,6 @@ fn key_of(name: &str) -> AuthorityKey {
     AuthorityKey::from_seed(seed)
 }
 
-fn error_name(error: &CartError) -> &'static str {
-    match error {
-        CartError::Empty => "empty",
-        CartError::OrderTooLarge { .. } => "order-too-large",
-        CartError::TotalTooLarge { .. } => "total-too-large",
-        CartError::UnknownCheckout { .. } => "unknown-checkout",
-        CartError::Decided { .. } => "decided",
-        CartError::NotEntitled { .. } => "not-entitled",
-        CartError::TextTooLong { .. } => "text-too-long",
-        CartError::UnknownOperation { .. } => "unknown-operation",
-        CartError::NotUndoable { .. } => "not-undoable",
-        CartError::NotRefusable { .. } => "not-refusable",
-        CartError::WrongKind(_) => "wrong-kind",
-        _ => "other",
-    }
-}
-
 fn parsed<T: std::str::FromStr>(words: &[String], index: usize) -> Result<T, StepError> {
     word(words, index)?.parse().map_err(|_| unknown_step())
 }
@@ -186,13 +168,8 @@ fn parsed<T: std::str::FromStr>(words: &[String], index: usize) -> Result<T, Ste
 fn units(words: &[String], index: usize) -> Result<Units, StepError> {
     let number = word(words, index)?.parse().map_err(|_| unknown_step())?;
     let quantity = Quantity::new(number).map_err(|_| "quantity".to_owned())?;
-    let price = words.get(index + 1).map(|price| price_of(price).ok_or_else(unknown_step)).transpose()?;
+    let price = words.get(index + 1).map(|price| money(price)).transpose()?;
     Ok(Units { quantity, price })
-}
-
-fn price_of(text: &str) -> Option<Money> {
-    let (minor, currency) = text.split_at_checked(text.find(|c: char| c.is_ascii_uppercase())?)?;
-    Money::new(minor.parse().ok()?, currency.parse().ok()?).ok()
 }
 
 /// What a vector expects of, in as few words as it can be said.

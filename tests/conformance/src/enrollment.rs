@@ -2,12 +2,13 @@
 //!
 //! The story is about the course `c` unless a word `@other` says otherwise; the course `open` is open to everybody, and
 //! every course has the lessons `l1` to `l4`. People are called by what they are: `ins..`, `ad..`, `own..`, `sys..` and
-//! `pro..` are trusted as instructor, admin, owner, system and provider; anybody else is trusted by nobody.
+//! `pro..` are trusted as instructor, admin, owner, system and provider; `dean` is trusted as an instructor of the course
+//! `d` alone; anybody else is trusted by nobody.
 //!
 //! | verb | does |
 //! |---|---|
 //! | `request`, `cancel`, `withdraw`, `enter` | what students do |
-//! | `pay P STATE` | the student says `pending`; the provider says anything else |
+//! | `pay P STATE [AMOUNT]` | the student says `pending`; the provider says anything else, and an amount such as `4900EUR` |
 //! | `approve WHO [NONCE]`, `reject WHO [NONCE]` | decides |
 //! | `grant WHO [NONCE] [until=T]`, `default WHO [until=T]`, `admit WHO [until=T]` | grants of admin, default, open |
 //! | `unenroll WHO [NONCE]`, `expire WHO [GRANT]` | ends all, or one |
@@ -28,7 +29,7 @@ use crdt_core::authority::{AuthorityKey, Role, Statement, TrustSet};
 use crdt_core::document::{Change, Document};
 use crdt_core::enrollment::{
     CourseView, EnrollmentError, Enrollments, GrantId, LegacyRow, LegacyTable, Nonce, Operation, PaymentId,
-    PaymentState, Policy, RevokeReason, RowId,
+    PaymentState, PaymentTold, Policy, RevokeReason, RowId,
 };
 use crdt_core::id::{ActorId, CourseId, StudentId};
 use crdt_core::progress::{Progress, ProgressState};
@@ -36,7 +37,7 @@ use crdt_core::time::Timestamp;
 use serde_json::{Value, json};
 
 use crate::progress;
-use crate::world::{Replica, Replicas, StepError, unknown_step, word};
+use crate::world::{Replica, Replicas, StepError, money, unknown_step, word};
 
 const NOW: Timestamp = Timestamp::ZERO;
 const LATER: Timestamp = Timestamp::from_millis(1_000);
@@ -164,8 +165,9 @@ impl EnrollmentReplica {
         if state == PaymentState::Pending {
             return Ok(self.enrollments.pay(course, &payment, NOW));
         }
-        let provider = words.word(2).unwrap_or("pro");
-        Ok(self.enrollments.payment(course, &payment, state, &key(provider), NOW))
+        let amount = words.word(2).ok().map(money).transpose()?;
+        let told = PaymentTold { state, amount };
+        Ok(self.enrollments.payment(course, &payment, told, &key("pro"), NOW))
     }
 
     fn advance(&mut self, course: &CourseId, verb: &str, words: &[String]) -> Result<(), StepError> {
@@ -235,18 +237,24 @@ fn shown(enrollments: &mut Enrollments, now: Timestamp) -> Value {
     let statuses: BTreeMap<_, _> = courses.iter().map(|(id, view)| (id.as_str(), view.status)).collect();
     let payments: BTreeMap<_, _> =
         view.payments.iter().map(|(id, payment)| (id.as_str(), payment.state)).collect();
-    json!({
+    let amounts = view.payments.iter().filter_map(|(id, payment)| Some((id.as_str(), payment.amount?)));
+    let amounts: BTreeMap<_, _> = amounts.collect();
+    let mut shown = json!({
         "status": view.status,
         "epoch": view.epoch,
         "verdict": view.decision.as_ref().map(|decision| decision.verdict),
         "standing": view.decision.as_ref().map_or(0, |decision| decision.standing.len()),
         "grants": view.grants.iter().map(|grant| grant.source).collect::<Vec<_>>(),
         "payments": payments,
+        "amounts": amounts,
         "flags": view.flags.iter().map(|flag| flag.kind).collect::<Vec<_>>(),
         "completed": view.completed_at.is_some(),
         "facts": view.facts,
         "courses": statuses,
-    })
+    });
+    // As in every view, what is absent is left out.
+    shown.as_object_mut().expect("made as one").retain(|_, field| !field.is_null());
+    shown
 }
 
 pub(crate) fn key(name: &str) -> AuthorityKey {
@@ -263,6 +271,7 @@ pub(crate) fn trust() -> TrustSet {
             ROLES.into_iter().find(|(called, _)| name.starts_with(called)).expect("all have a role");
         trust.trust(key(name).public(), role);
     }
+    trust.trust_in(&course("d"), key("dean").public(), Role::Instructor);
     trust
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crdt_core::document::{Change, Document};
 use crdt_core::id::ActorId;
+use crdt_core::money::Money;
 use serde_json::Value;
 
 use crate::vector::{Act, Step, Vector};
@@ -41,6 +42,14 @@ pub(crate) fn unknown_step() -> StepError {
 /// The `index`th word after the verb.
 pub(crate) fn word(words: &[String], index: usize) -> Result<&str, StepError> {
     words.get(index).map(String::as_str).ok_or_else(unknown_step)
+}
+
+/// An amount such as `1999EUR`.
+pub(crate) fn money(text: &str) -> Result<Money, StepError> {
+    let split = text.find(|c: char| c.is_ascii_uppercase()).and_then(|at| text.split_at_checked(at));
+    let (minor, currency) = split.ok_or_else(unknown_step)?;
+    let minor = minor.parse().map_err(|_| unknown_step())?;
+    Money::new(minor, currency.parse().map_err(|_| unknown_step())?).map_err(|_| "money".to_owned())
 }
 
 /// The actor that writes on the device called `name`.

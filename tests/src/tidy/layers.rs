@@ -4,7 +4,7 @@ use super::Finding;
 use crate::source::Source;
 
 /// The modules of the core from the ground up: each may name those before it.
-const CORE: [&str; 22] = [
+const CORE: [&str; 23] = [
     "limits",
     "time",
     "id",
@@ -17,6 +17,7 @@ const CORE: [&str; 22] = [
     "authority",
     "inert",
     "heal",
+    "untold",
     "progress",
     "profile",
     "enrollment",
