@@ -41,6 +41,7 @@ impl Replica {
     /// Carries out what is due. Without a network there is no point.
     pub(super) fn run_commands(&mut self) {
         let least = self.conditions.pace().least;
+        self.outbox.wake(self.clock.now());
         while self.is_online
             && let Some((command, attempt)) = self.outbox.take(self.clock.now(), least)
         {

@@ -6,6 +6,7 @@ use rand_core::Rng;
 
 use super::Replica;
 use super::config::Sharing;
+use super::connections::ANSWER_MAX;
 use super::conversation::begin;
 use super::event::{ErrorClass, Event, Failure};
 use super::holding::{Phase, Told, Waiting};
@@ -242,9 +243,16 @@ impl Replica {
     fn hear_unavailable(&mut self, connection: ConnectionId, document: DocumentId) {
         let Some(session) = self.sessions.get_mut(&connection) else { return };
         let Some(exchange) = session.exchanges.get_mut(&document) else { return };
+        let holding = self.holdings.get(&document);
+        let heads = holding.and_then(|holding| holding.ready()).map(|ready| ready.document.heads());
+        // The answer may be to a question from before there was anything here. What was asked since waited for it.
+        let is_outdated = heads.as_deref() != exchange.state.told_heads();
         exchange.start_over();
         exchange.is_unavailable = true;
         session.answered(&document);
+        if let Some(holding) = holding.filter(|_| is_outdated) {
+            session.queue.push(document, holding.priority);
+        }
         self.busy.insert(connection);
         self.tell_unavailable(document);
     }
@@ -309,13 +317,16 @@ impl Replica {
         let Some(peer) = session.peer().cloned() else { return };
         let is_relay = session.role == Role::Relay;
         let Some(exchange) = session.exchanges.get_mut(&document) else { return };
-        exchange.halted = Some(denial.retry_after.map_or(Halt::ForGood, |after| Halt::Until(now + after)));
+        // A disk that fails works again some day, also where nobody says when.
+        let is_passing = denial.code == DenialCode::Storage;
+        let retry_after = denial.retry_after.or_else(|| is_passing.then_some(ANSWER_MAX));
+        exchange.halted = Some(retry_after.map_or(Halt::ForGood, |after| Halt::Until(now + after)));
         exchange.is_unavailable = true;
         session.answered(&document);
         self.busy.insert(connection);
         let mut failure = Failure::new(denial.code.into(), denial.reason);
-        failure.retry_after = denial.retry_after;
-        let is_final = denial.retry_after.is_none() && denial.code != DenialCode::Storage;
+        failure.retry_after = retry_after;
+        let is_final = retry_after.is_none();
         let ready = self.holdings.get_mut(&document).and_then(|holding| holding.ready_mut());
         let rejected = ready.filter(|_| is_final && is_relay).map(|ready| ready.standing.reject(&failure));
         for operation in rejected.into_iter().flatten() {

@@ -149,7 +149,6 @@ impl Outbox {
 
     /// Takes the next command that is to be carried out now, and which attempt this is.
     pub(super) fn take(&mut self, now: Moment, least: Priority) -> Option<(Command, u32)> {
-        self.wake(now);
         if self.running >= COMMANDS_RUNNING_MAX {
             return None;
         }
@@ -169,8 +168,8 @@ impl Outbox {
         running.next().map(|(_, id)| id.clone())
     }
 
-    /// Lets whatever waited for its next attempt until now wait for its turn.
-    fn wake(&mut self, now: Moment) {
+    /// Lets whatever waited for its next attempt until now wait for its turn, however long that may be in coming.
+    pub(super) fn wake(&mut self, now: Moment) {
         let due = self.later.iter().take_while(|(until, _)| *until <= now);
         let waiting = due.filter(|(_, id)| self.entries[id].status == CommandStatus::Waiting);
         for due in waiting.cloned().collect::<Vec<_>>() {
@@ -298,6 +297,7 @@ mod tests {
         outbox.stored(&command.id);
         for attempt in 1..=3 {
             now = outbox.next_deadline().unwrap_or(now);
+            outbox.wake(now);
             assert_eq!(outbox.take(now, Priority::Low), Some((command.clone(), attempt)));
             match outbox.finish(&command.id, failed(), now, &mut rng) {
                 Verdict::Retried { failure, after } => {

@@ -186,6 +186,11 @@ impl State {
         self.theirs.as_ref().map(|theirs| theirs.heads.as_slice())
     }
 
+    /// Our heads as last told to the peer, if they were.
+    pub fn told_heads(&self) -> Option<&[ChangeHash]> {
+        self.told_heads.as_deref()
+    }
+
     /// Bytes of memory that the state takes beyond its own size, without what allocators add.
     pub fn memory_bytes(&self) -> usize {
         let theirs = self.theirs.as_ref().map_or(0, |theirs| {

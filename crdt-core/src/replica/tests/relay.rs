@@ -19,6 +19,8 @@ pub(super) struct Relay {
     pub(super) is_plain: bool,
     /// Lets nobody write these.
     pub(super) read_only: BTreeSet<DocumentId>,
+    /// Can't store what comes for these.
+    pub(super) failing: BTreeSet<DocumentId>,
     /// Says nothing any more, as a machine whose network cable was pulled.
     pub(super) is_mute: bool,
     outbox: Vec<(u64, Vec<u8>)>,
@@ -97,6 +99,15 @@ impl Relay {
     }
 
     fn sync(&mut self, link: u64, document: DocumentId, data: &[u8]) {
+        if self.failing.contains(&document) {
+            let far = self.far(link);
+            far.states.remove(&document);
+            let route = Route { sender: relay(), target: far.peer.borrowed() };
+            let (document, code) = (Some(document), DenialCode::Storage);
+            let denial = Denial { document, code, reason: "the disk is full", retry_after: None };
+            let frame = Frame::Denied { route, denial }.encode();
+            return self.outbox.push((link, frame));
+        }
         let may_write = !self.read_only.contains(&document);
         let graph = self.documents.entry(document).or_default();
         let far = self.peers.get_mut(&link).expect("joined first");

@@ -8,6 +8,7 @@ use crate::replica::{
     Command, CommandId, Conditions, ConnectionStatus, EditError, ErrorClass, Event, Input, Intent,
     OperationStatus, Priority, Quotas, RecordKey, Replica, ReplicaConfig, Writer,
 };
+use crate::wire::Frame;
 
 const PHONE: usize = 0;
 const LAPTOP: usize = 1;
@@ -110,6 +111,21 @@ fn a_document_that_nobody_has_is_found_when_somebody_brings_it() {
         assert!(world.devices[LAPTOP].events.contains(&opened), "{:?}", world.devices[LAPTOP].events);
         assert_eq!(world.keys(LAPTOP, CART), ["milk".to_owned()].into());
     }
+}
+
+#[test]
+fn what_is_written_while_a_relay_looks_for_the_document_is_told_when_it_has_none() {
+    let mut world = World::new(&["phone"]);
+    world.relay.is_plain = true;
+    world.connect(PHONE);
+    world.relay.is_mute = true;
+    world.open(PHONE, CART);
+    assert_eq!(world.devices[PHONE].sent.last(), Some(&"request"));
+    world.put(PHONE, CART, "milk");
+    world.relay.is_mute = false;
+    world.relay.announce(|route| Frame::Unavailable { route, document: CART }.encode());
+    world.run();
+    assert_eq!(world.devices[PHONE].replica.pending_operations(), 0);
 }
 
 #[test]

@@ -181,6 +181,36 @@ fn a_command_survives_a_restart_a_full_disk_and_a_lost_network() {
 }
 
 #[test]
+fn a_command_that_is_due_without_a_network_wakes_nobody() {
+    let mut world = World::new(&["phone"]);
+    world.give(PHONE, Input::Submit(order(1)));
+    let outcome = CommandOutcome::Failed { why: "busy".into(), after: None };
+    world.give(PHONE, Input::CommandDone { command: order(1).id, outcome });
+    world.give(PHONE, Input::NetworkDown);
+    world.now = world.now + Duration::from_mins(1);
+    world.give(PHONE, Input::Wake);
+    let deadline = world.devices[PHONE].replica.next_deadline();
+    assert!(deadline.is_none_or(|deadline| deadline > world.now), "it would be woken again at once");
+    assert_eq!(world.devices[PHONE].commands.len(), 1);
+    world.give(PHONE, Input::NetworkUp);
+    assert_eq!(world.devices[PHONE].commands.len(), 2);
+}
+
+#[test]
+fn a_relay_whose_disk_failed_is_asked_again_after_a_while() {
+    let mut world = World::new(&["phone"]);
+    world.open(PHONE, CART);
+    world.connect(PHONE);
+    world.relay.failing.insert(CART);
+    let operations = world.put(PHONE, CART, "milk");
+    world.relay.failing.clear();
+    assert_eq!(world.devices[PHONE].replica.pending_operations(), 1, "not refused: {operations:?}");
+    world.pass(Duration::from_secs(20));
+    assert_eq!(world.devices[PHONE].replica.pending_operations(), 0);
+    assert_eq!(world.devices[PHONE].dialled.len(), 1, "over the same connection");
+}
+
+#[test]
 fn others_see_who_is_here_and_who_has_left() {
     let mut world = World::new(&["phone", "laptop"]);
     world.open(PHONE, CART);
