@@ -93,7 +93,7 @@ impl Hub {
     }
 
     /// Brings a call to its document, which may have to be loaded first.
-    fn call(&mut self, id: ConnectionId, document: DocumentId, call: Call<'_>) {
+    pub(super) fn call(&mut self, id: ConnectionId, document: DocumentId, call: Call<'_>) {
         assert!(self.shard.holds(document), "another hub handles {document}");
         let Some(connection) = self.connections.get_mut(id) else { return };
         if !connection.documents.contains(&document) {

@@ -1,10 +1,16 @@
 //! Saying no, clearly, to those who can hear it.
 
+use std::time::Duration;
+
 use crdt_core::id::DocumentId;
 use crdt_core::wire::{Capability, Denial, DenialCode, Frame, Route};
 
 use super::Hub;
 use crate::id::ConnectionId;
+
+/// When to try again what a disk failed to do. Long enough for disks that fail for a moment, short enough that a person
+/// who looks at what is pending still believes it.
+const DISK_TIME: Duration = Duration::from_secs(5);
 
 /// What is refused of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +39,8 @@ impl Hub {
         };
         let route = Route { sender: self.id.borrowed(), target: peer.id.borrowed() };
         let frame = if connection.has(Capability::Denial) {
-            let denial = Denial { document: Some(document), code, reason, retry_after: None };
+            let retry_after = (code == DenialCode::Storage).then_some(DISK_TIME);
+            let denial = Denial { document: Some(document), code, reason, retry_after };
             Frame::Denied { route, denial }.encode()
         } else if refused == Refused::Reading {
             Frame::Unavailable { route, document }.encode()

@@ -55,9 +55,8 @@ impl Hub {
         self.rooms.insert(key.clone(), Slot::Open(Box::new(room)));
         self.note_hot(key);
         for Waiting { connection, call } in waiting {
-            if self.connections.get(connection).is_some() {
-                self.answer(connection, key, &call);
-            }
+            // Where an earlier one is refused, a room that holds nothing is gone, and has to be loaded again.
+            self.call(connection, key.document, call);
         }
         self.note_quiet(key);
     }

@@ -12,6 +12,24 @@ use crate::access::Permit;
 use crate::hub::{Input, Limits};
 use crate::id::ConnectionId;
 
+#[test]
+fn who_is_refused_takes_the_document_from_nobody_who_waits_for_it() {
+    let mut stage = Stage::new();
+    let guest = stage.join("guest", Permit { may_create: false, ..user("student-9") }, Capabilities::NONE);
+    let mut phone = Device::join(&mut stage, "phone", user("student-7"));
+    phone.write("first");
+    let empty = SyncMessage::default().encode();
+    let frame = Frame::Sync { route: route("guest"), document: CART, data: &empty }.encode();
+    // Both come before the store has answered.
+    let now = stage.now;
+    stage.hub.handle(now, Input::Received { connection: guest, frame });
+    phone.say(&mut stage);
+    stage.talk(&mut [&mut phone]);
+    let mut laptop = Device::join(&mut stage, "laptop", user("student-7"));
+    stage.talk(&mut [&mut laptop]);
+    assert_eq!(laptop.heads(), phone.heads());
+}
+
 /// A shop with a hostile tablet, whose owner may write the cart like the phone's and the laptop's.
 struct Scene {
     stage: Stage,

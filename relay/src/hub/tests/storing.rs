@@ -110,10 +110,10 @@ fn a_failed_append_is_told_and_nothing_is_pretended() {
     stage.fail_one();
     stage.talk(&mut [&mut phone, &mut laptop]);
     let denials = phone.told(|frame| match frame {
-        Frame::Denied { denial, .. } => Some((denial.document, denial.code)),
+        Frame::Denied { denial, .. } => Some((denial.document, denial.code, denial.retry_after.is_some())),
         _ => None,
     });
-    assert_eq!(denials[0], (Some(CART), DenialCode::Storage));
+    assert_eq!(denials[0], (Some(CART), DenialCode::Storage, true), "and when to try again");
     let unavailable = laptop.told(|frame| matches!(frame, Frame::Unavailable { .. }).then_some(()));
     assert_eq!(unavailable.len(), 1, "a plain peer is told in its own words");
     assert_eq!(laptop.heads(), durable);
