@@ -4,6 +4,7 @@ mod bench;
 mod ci;
 mod demo;
 mod fuzz;
+mod sim;
 mod test;
 mod wasm;
 
@@ -23,7 +24,7 @@ struct Verb {
     run: fn(Args) -> Result<bool>,
 }
 
-const VERBS: [Verb; 6] = [
+const VERBS: [Verb; 7] = [
     Verb {
         name: "test",
         takes: "[--only STEP] [--list]",
@@ -47,6 +48,12 @@ const VERBS: [Verb; 6] = [
         takes: "[TARGET] [--minutes N]",
         about: "throw bytes at every decoder and fold, or at one of them",
         run: fuzz::run,
+    },
+    Verb {
+        name: "sim",
+        takes: "[--seeds N] [--seed S] [--aloud]",
+        about: "torment replicas and relays in seeded worlds; see one again by its seed",
+        run: sim::run,
     },
     Verb {
         name: "demo",

@@ -136,6 +136,10 @@ impl Node for Stranger {
         self.send_pending(stage);
     }
 
+    fn permits_changed(&mut self, _: &mut Stage) {}
+
+    fn say_goodbye(&mut self, _: &mut Stage) {}
+
     fn set_disk(&mut self, _: Health) {}
 
     fn calm_down(&mut self, stage: &mut Stage) {

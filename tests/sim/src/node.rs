@@ -1,10 +1,14 @@
 //! A node: one machine with its driver, as the world sees it.
 
+pub mod device;
+pub mod relay;
+
 use std::time::Duration;
 
 use crdt_core::id::{ChangeHash, DocumentId};
 use crdt_core::time::Timestamp;
 
+use crate::agenda::Entry;
 use crate::disk::{Flush, Health};
 use crate::network::{Delivery, NodeId};
 use crate::oracle::Violation;
@@ -35,6 +39,12 @@ pub trait Node {
 
     /// A person, or whoever else uses the node, does something.
     fn act(&mut self, stage: &mut Stage, seed: u64);
+
+    /// Somebody may do less than before: [`Stage::readers`] knows.
+    fn permits_changed(&mut self, stage: &mut Stage);
+
+    /// The operator stops the node, which may say goodbye first.
+    fn say_goodbye(&mut self, stage: &mut Stage);
 
     /// From now on the disk behaves like this.
     fn set_disk(&mut self, health: Health);
@@ -162,9 +172,13 @@ impl Body {
 
     /// Schedules a wake-up for when the node's clock shows `at`. Timers run at the pace of time, whatever the clock does
     /// meanwhile.
-    pub fn wake_at(&self, stage: &mut Stage, at: Timestamp) {
-        let wait: Duration = at.since(self.now(stage));
+    pub fn wake_at(&self, stage: &mut Stage, at: Timestamp) -> Entry {
+        self.wake_in(stage, at.since(self.now(stage)))
+    }
+
+    /// Schedules a wake-up for when so much time has passed.
+    pub fn wake_in(&self, stage: &mut Stage, wait: Duration) -> Entry {
         let at = stage.now() + wait;
-        stage.agenda.schedule(at, Event::Wake { node: self.id, power: self.power });
+        stage.agenda.schedule(at, Event::Wake { node: self.id, power: self.power })
     }
 }

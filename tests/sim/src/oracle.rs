@@ -2,7 +2,7 @@
 //!
 //! | oracle | demands |
 //! |---|---|
-//! | [`Promises`] | what a relay advertised, or a device called confirmed, is on a disk by then, and everywhere in the end |
+//! | [`Promises`] | what a relay advertised, or a device called confirmed, is on a disk by then; that, and what a device has on its own disk, is everywhere in the end |
 //! | [`Commands`] | a command that a device took is delivered, and a repetition carries the same key |
 //! | [`Readers`] | a document's content goes to those who may read it |
 //! | [`convergence`] | in the end everyone who may read a document sees the same |
@@ -33,16 +33,22 @@ pub enum Violation {
     Lost { change: ChangeHash, document: DocumentId, promise: Promise, node: NodeId },
     #[error("{one} and {other} see {document} differently: {why}")]
     Diverged { one: NodeId, other: NodeId, document: DocumentId, why: String },
+    #[error("{device} was told that change {change} of {document}, which it may write, is refused: {why}")]
+    Unjust { device: NodeId, document: DocumentId, change: ChangeHash, why: String },
     #[error("{relay} sent the content of {document} to {person}, who may not read it")]
     Leaked { relay: NodeId, document: DocumentId, person: Person },
     #[error("command {key} of {device} was never delivered")]
     CommandLost { device: NodeId, key: String },
+    #[error("command {key} was delivered, and nobody had submitted it under this key")]
+    CommandUnknown { key: String },
     #[error("command {key} was delivered with two contents")]
     CommandChanged { key: String },
     #[error("{node} holds {amount} {what}, at most {bound} are allowed")]
     Unbounded { node: NodeId, what: &'static str, amount: usize, bound: usize },
     #[error("after {seconds} quiet seconds the nodes still exchange sync messages, the last from {last}")]
     Endless { seconds: u64, last: NodeId },
-    #[error("{node}: {what}")]
-    Broken { node: NodeId, what: String },
+    #[error("{events} things happened in one moment, the last to {last}")]
+    Restless { events: u64, last: NodeId },
+    #[error("a machine panicked: {what}")]
+    Panicked { what: String },
 }

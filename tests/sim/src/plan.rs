@@ -11,6 +11,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crdt_core::id::DocumentId;
+use crdt_core::kind::Kind;
 use crdt_core::time::Timestamp;
 
 use crate::disk::Health;
@@ -49,12 +50,25 @@ pub struct DevicePlan {
     pub peers: Vec<usize>,
     /// How far its clock is off, in milliseconds.
     pub clock_off: i64,
+    pub habits: Habits,
+}
+
+/// How a device's replica is set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Habits {
+    /// It writes as the same actor in every run.
+    pub keeps_actor: bool,
+    /// It goes by the same name in every run.
+    pub keeps_name: bool,
+    /// It has a store that others know by name.
+    pub names_store: bool,
 }
 
 /// One document.
 #[derive(Clone, Debug)]
 pub struct DocumentPlan {
     pub id: DocumentId,
+    pub kind: Kind,
     pub owner: Person,
     /// What others were given by their permits.
     pub rights: BTreeMap<Person, Right>,
@@ -65,6 +79,19 @@ impl DocumentPlan {
     pub fn right_of(&self, person: Person) -> Option<Right> {
         if person == self.owner { Some(Right::Write) } else { self.rights.get(&person).copied() }
     }
+}
+
+/// How the relays of a world are run.
+#[derive(Clone, Debug)]
+pub struct RelayWays {
+    /// Permits name an owner's documents; otherwise a document belongs to whoever first brings it.
+    pub permits_name_documents: bool,
+    /// Everything that a relay bounds is bounded so tightly that bounds are met.
+    pub is_tight: bool,
+    /// How long a permit lasts, in milliseconds; for ever if this says nothing.
+    pub permit_millis: Option<u64>,
+    /// How long a socket takes a frame, in milliseconds.
+    pub socket_millis: u64,
 }
 
 /// Somebody who follows no protocol.
@@ -97,6 +124,10 @@ pub enum Happening {
     DiskFails { node: NodeId, percent: u64, lasting: Duration },
     /// Nothing fits on a node's disk for a while.
     DiskFull { node: NodeId, lasting: Duration },
+    /// A relay is stopped by its operator, who lets it say goodbye.
+    Restart { relay: usize, lasting: Duration },
+    /// Somebody loses the right to a document that was given to them.
+    Revoke { document: DocumentId, person: Person },
 }
 
 /// A whole world, before it begins.
@@ -110,6 +141,7 @@ pub struct Plan {
     pub weather: Weather,
     pub device_disk: Health,
     pub relay_disk: Health,
+    pub relay_ways: RelayWays,
     /// How long things go wrong.
     pub torment: Duration,
     /// What happens meanwhile, in order.

@@ -86,11 +86,16 @@ impl Stage {
     pub fn send(&mut self, node: NodeId, link: LinkId, frame: Vec<u8>) {
         let kind = kind_of(&frame);
         if !SIGNS_OF_LIFE.contains(&kind) {
-            self.last_business = (self.now(), node);
+            self.note_business(node);
         }
         self.note(format_args!("{node} sends {kind}, {} bytes, on {link}", frame.len()));
         self.trace.mix(&frame);
         self.network.send(&mut self.agenda, node, link, frame);
+    }
+
+    /// Notes that `node` does something that others wait for.
+    pub fn note_business(&mut self, node: NodeId) {
+        self.last_business = (self.now(), node);
     }
 
     /// When somebody last sent something that was not a sign of life, and who.

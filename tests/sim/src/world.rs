@@ -11,9 +11,9 @@ use crate::chance::Chance;
 use crate::disk::Health;
 use crate::network::{Arrival, Delivery, NodeId, Weather};
 use crate::node::Node;
-use crate::oracle::Violation;
 use crate::oracle::convergence::{self, Copy};
-use crate::plan::{BEGINNING, Happening, Plan};
+use crate::oracle::{Promise, Violation};
+use crate::plan::{BEGINNING, Happening, Plan, Right};
 use crate::stage::{Event, Relief, Stage};
 use crate::trace::TraceHash;
 
@@ -25,11 +25,16 @@ const PEACE_MAX: Duration = Duration::from_mins(15);
 /// connection and then waiting to dial again.
 const SILENCE: Duration = Duration::from_mins(3);
 
+/// How much may happen in one moment. Floods come in thousands.
+const MOMENT_EVENTS_MAX: u64 = 50_000;
+
 /// One world.
 pub struct World {
     plan: Plan,
     stage: Stage,
     nodes: BTreeMap<NodeId, Box<dyn Node>>,
+    /// What time it is, and how much has happened in this moment.
+    moment: (Timestamp, u64),
 }
 
 /// A world that held.
@@ -43,6 +48,8 @@ pub struct Report {
     pub promises: usize,
     /// How many commands reached the service.
     pub commands: usize,
+    /// How long the world lasted, in its own time.
+    pub lasted: Duration,
     /// How long it took to agree and fall silent after the torment.
     pub peace: Duration,
 }
@@ -61,7 +68,7 @@ impl World {
     pub fn new(plan: Plan, nodes: Vec<Box<dyn Node>>, aloud: bool) -> Self {
         let stage = Stage::new(&plan, aloud);
         let nodes = nodes.into_iter().map(|node| (node.body().id(), node)).collect();
-        Self { plan, stage, nodes }
+        Self { plan, stage, nodes, moment: (BEGINNING, 0) }
     }
 
     /// Torments, heals and judges.
@@ -91,8 +98,19 @@ impl World {
         let Some(node) = self.node_of(&event) else { return self.happen_outside(event) };
         let Some(body) = self.nodes.get_mut(&node).map(|node| node.body_mut()) else { return };
         let Some(event) = body.park(event) else { return };
+        self.note_restlessness(node);
         self.happen_to(node, event);
         self.settle(node);
+    }
+
+    /// A machine that wants to be woken at once, again and again, would keep a processor busy for ever.
+    fn note_restlessness(&mut self, last: NodeId) {
+        let now = self.stage.now();
+        let events = if self.moment.0 == now { self.moment.1 + 1 } else { 1 };
+        self.moment = (now, events);
+        if events > MOMENT_EVENTS_MAX {
+            self.stage.require(Err(Violation::Restless { events, last }));
+        }
     }
 
     /// Whom an event is addressed to, if to a single node.
@@ -185,6 +203,26 @@ impl World {
             Happening::DiskFull { node, lasting } => {
                 let health = Health { full: true, ..self.healthy_disk(node) };
                 self.hurt_disk(node, health, lasting);
+            }
+            Happening::Restart { relay, lasting } => {
+                let id = NodeId::Relay(relay);
+                let Self { stage, nodes, .. } = self;
+                let node = nodes.get_mut(&id).expect("every node of the plan is there");
+                if node.body().is_on() {
+                    node.say_goodbye(stage);
+                    self.lose_power(id, lasting);
+                }
+            }
+            Happening::Revoke { document, person } => {
+                self.stage.readers.revoke(document, person);
+                for id in self.ids() {
+                    let Self { stage, nodes, .. } = self;
+                    let node = nodes.get_mut(&id).expect("every node of the plan is there");
+                    if node.body().is_on() {
+                        node.permits_changed(stage);
+                        self.settle(id);
+                    }
+                }
             }
         }
     }
@@ -284,10 +322,16 @@ impl World {
         let mut documents: BTreeMap<DocumentId, Vec<Copy>> = BTreeMap::new();
         for node in self.nodes.values() {
             for (document, copy) in node.copies() {
-                let kept = self
-                    .stage
-                    .promises
-                    .require(copy.node, document, |change| node.contains(document, change));
+                if !self.may_read(copy.node, document) {
+                    continue;
+                }
+                let contains = |change: &_| node.contains(document, change);
+                // What somebody wrote who may not write any more may have been refused, whenever it was written.
+                let binds = |promise: &Promise| match promise {
+                    Promise::Kept { on } => self.may_write(*on, document),
+                    Promise::Advertised { .. } | Promise::Confirmed { .. } => true,
+                };
+                let kept = self.stage.promises.require(copy.node, document, contains, binds);
                 self.stage.require(kept);
                 documents.entry(document).or_default().push(copy);
             }
@@ -299,6 +343,17 @@ impl World {
         self.stage.require(commands);
     }
 
+    fn may_read(&self, node: NodeId, document: DocumentId) -> bool {
+        let NodeId::Device(device) = node else { return true };
+        self.stage.readers.right_of(document, self.plan.devices[device].person).is_some()
+    }
+
+    fn may_write(&self, node: NodeId, document: DocumentId) -> bool {
+        let NodeId::Device(device) = node else { return true };
+        let person = self.plan.devices[device].person;
+        self.stage.readers.right_of(document, person) == Some(Right::Write)
+    }
+
     fn verdict(self, peace: Duration) -> Result<Report, Box<Failure>> {
         let stage = self.stage;
         match stage.violation() {
@@ -308,6 +363,7 @@ impl World {
                 events: stage.trace.count(),
                 promises: stage.promises.count(),
                 commands: stage.commands.delivered_count(),
+                lasted: stage.now().since(BEGINNING),
                 peace,
             }),
             Some(violation) => Err(Box::new(Failure {

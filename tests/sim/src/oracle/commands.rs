@@ -8,12 +8,18 @@ use crate::network::NodeId;
 /// What devices took, what they gave up with notice, and what reached the service.
 #[derive(Debug, Default)]
 pub struct Commands {
+    submitted: BTreeSet<String>,
     taken: BTreeMap<String, NodeId>,
     buried: BTreeSet<String>,
     delivered: BTreeMap<String, Vec<u8>>,
 }
 
 impl Commands {
+    /// Somebody wants the command carried out, under this key and no other.
+    pub fn submitted(&mut self, key: &str) {
+        self.submitted.insert(key.to_owned());
+    }
+
     /// A device stored the command: from now on it must be delivered.
     pub fn taken(&mut self, device: NodeId, key: &str) {
         self.taken.insert(key.to_owned(), device);
@@ -26,6 +32,9 @@ impl Commands {
 
     /// The command reached the service, perhaps again.
     pub fn delivered(&mut self, key: &str, content: &[u8]) -> Result<(), Violation> {
+        if !self.submitted.contains(key) {
+            return Err(Violation::CommandUnknown { key: key.to_owned() });
+        }
         let first = self.delivered.entry(key.to_owned()).or_insert_with(|| content.to_owned());
         if first == content { Ok(()) } else { Err(Violation::CommandChanged { key: key.to_owned() }) }
     }
@@ -52,6 +61,7 @@ mod tests {
     #[test]
     fn a_command_is_delivered_again_but_never_differently() {
         let mut commands = Commands::default();
+        commands.submitted("pay-1");
         commands.taken(NodeId::Device(0), "pay-1");
         assert!(matches!(commands.require(), Err(Violation::CommandLost { .. })));
         commands.delivered("pay-1", b"10 EUR").unwrap();
@@ -61,5 +71,6 @@ mod tests {
         commands.taken(NodeId::Device(0), "pay-2");
         commands.buried("pay-2");
         assert_eq!(commands.require(), Ok(()));
+        assert!(matches!(commands.delivered("pay-3", b""), Err(Violation::CommandUnknown { .. })));
     }
 }

@@ -10,7 +10,7 @@ use crate::network::NodeId;
 pub struct Copy {
     pub node: NodeId,
     pub heads: Vec<ChangeHash>,
-    /// Every key with every surviving value; `None` for a relay, which never opens a document.
+    /// Every key with every surviving value, and then the views; `None` for a relay, which never opens a document.
     pub content: Option<Vec<(String, Vec<String>)>>,
 }
 

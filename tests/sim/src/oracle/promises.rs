@@ -21,6 +21,8 @@ pub enum Promise {
     Advertised { by: NodeId },
     /// A device told its user that an operation is confirmed: it is on the disk of some relay.
     Confirmed { on: NodeId },
+    /// A device has an operation of its user on its own disk: in the end everybody has it.
+    Kept { on: NodeId },
 }
 
 impl Promises {
@@ -32,6 +34,10 @@ impl Promises {
 
     pub fn confirmed(&mut self, on: NodeId, document: DocumentId, change: ChangeHash) {
         self.make((document, change, Promise::Confirmed { on }));
+    }
+
+    pub fn kept(&mut self, on: NodeId, document: DocumentId, change: ChangeHash) {
+        self.make((document, change, Promise::Kept { on }));
     }
 
     fn make(&mut self, promise: (DocumentId, ChangeHash, Promise)) {
@@ -54,6 +60,7 @@ impl Promises {
         for (document, change, promise) in self.fresh.drain(..) {
             let kept = match promise {
                 Promise::Advertised { by } => is_durable(by, document, &change),
+                Promise::Kept { .. } => true,
                 Promise::Confirmed { .. } => relays.iter().any(|relay| is_durable(*relay, document, &change)),
             };
             if !kept {
@@ -63,15 +70,17 @@ impl Promises {
         Ok(())
     }
 
-    /// Demands that `node`'s copy of `document`, in the end, keeps every promise. A change is there only with all its
-    /// ancestors.
+    /// Demands that `node`'s copy of `document`, in the end, keeps every promise that `binds`. A change is there only with
+    /// all its ancestors.
     pub fn require(
         &self,
         node: NodeId,
         document: DocumentId,
         contains: impl Fn(&ChangeHash) -> bool,
+        binds: impl Fn(&Promise) -> bool,
     ) -> Result<(), Violation> {
-        let of_document = self.made.iter().filter(|(promised, ..)| *promised == document);
+        let of_document =
+            self.made.iter().filter(|(promised, _, promise)| *promised == document && binds(promise));
         for (document, change, promise) in of_document {
             if !contains(change) {
                 return Err(Violation::Lost {
@@ -102,9 +111,11 @@ mod tests {
         promises.advertised(RELAY, CART, &[CHANGE]);
         promises.advertised(RELAY, CART, &[CHANGE]);
         assert_eq!(promises.count(), 1);
-        assert_eq!(promises.require(PHONE, CART, |hash| *hash == CHANGE), Ok(()));
-        assert_eq!(promises.require(PHONE, other, |_| false), Ok(()));
-        assert!(matches!(promises.require(PHONE, CART, |_| false), Err(Violation::Lost { .. })));
+        let binding = |_: &Promise| true;
+        assert_eq!(promises.require(PHONE, CART, |hash| *hash == CHANGE, binding), Ok(()));
+        assert_eq!(promises.require(PHONE, other, |_| false, binding), Ok(()));
+        assert_eq!(promises.require(PHONE, CART, |_| false, |_| false), Ok(()));
+        assert!(matches!(promises.require(PHONE, CART, |_| false, binding), Err(Violation::Lost { .. })));
     }
 
     #[test]

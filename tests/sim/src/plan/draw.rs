@@ -5,9 +5,13 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crdt_core::id::{DocumentId, DocumentName};
+use crdt_core::kind::Kind;
 use crdt_core::time::Timestamp;
 
-use super::{BEGINNING, DevicePlan, DocumentPlan, Happening, Person, Plan, Right, StrangerPlan, TENANT};
+use super::{
+    BEGINNING, DevicePlan, DocumentPlan, Habits, Happening, Person, Plan, RelayWays, Right, StrangerPlan,
+    TENANT,
+};
 use crate::chance::Chance;
 use crate::disk::Health;
 use crate::network::{NodeId, Weather};
@@ -26,10 +30,12 @@ pub(super) fn plan(seed: u64) -> Plan {
     let relays = RELAYS[draw.chance.index(RELAYS.len())];
     let devices = draw.devices(relays);
     let documents = draw.documents(&devices);
+    let strangers = draw.strangers(&devices, relays);
     let mut plan = Plan {
         seed,
         relays,
-        strangers: draw.strangers(&devices, relays),
+        relay_ways: draw.relay_ways(&devices, relays, &strangers),
+        strangers,
         weather: draw.weather(),
         device_disk: draw.disk(),
         relay_disk: draw.disk(),
@@ -71,6 +77,11 @@ impl Draw {
                     Vec::new()
                 },
                 clock_off: if clocks_off { self.signed(3_600_000) } else { 0 },
+                habits: Habits {
+                    keeps_actor: self.chance.percent(30),
+                    keeps_name: self.chance.percent(50),
+                    names_store: self.chance.percent(70),
+                },
             });
         }
         devices
@@ -88,7 +99,12 @@ impl Draw {
         persons.dedup();
         let mut documents: Vec<DocumentPlan> = persons
             .iter()
-            .map(|owner| DocumentPlan { id: cart_of(*owner), owner: *owner, rights: BTreeMap::new() })
+            .map(|owner| DocumentPlan {
+                id: cart_of(*owner),
+                kind: Kind::Cart,
+                owner: *owner,
+                rights: BTreeMap::new(),
+            })
             .collect();
         for _ in 0..self.chance.within(0..=3) {
             let bytes = self.chance.bytes(16).try_into().expect("sixteen were drawn");
@@ -101,7 +117,8 @@ impl Draw {
                     Some((*person, right?))
                 })
                 .collect();
-            documents.push(DocumentPlan { id: DocumentId::from_bytes(bytes), owner, rights });
+            let kind = *self.chance.pick(&Kind::ALL).expect("there are kinds");
+            documents.push(DocumentPlan { id: DocumentId::from_bytes(bytes), kind, owner, rights });
         }
         for document in &mut documents {
             let service = Person(0);
@@ -149,6 +166,20 @@ impl Draw {
         Health { flush: if slow { 5..=1_500 } else { 0..=15 }, ..Health::good() }
     }
 
+    /// A document belongs to whoever first brings it only where nobody else may be first: not where copies come by other
+    /// ways, or a stranger may write everything.
+    fn relay_ways(&mut self, devices: &[DevicePlan], relays: usize, strangers: &[StrangerPlan]) -> RelayWays {
+        let is_simple = relays == 1
+            && devices.iter().all(|device| device.peers.is_empty())
+            && strangers.iter().all(|stranger| stranger.person != Person(0));
+        RelayWays {
+            permits_name_documents: self.chance.percent(50) || !is_simple,
+            is_tight: self.chance.percent(40),
+            permit_millis: self.chance.percent(20).then(|| self.chance.within(5_000..=60_000)),
+            socket_millis: if self.chance.percent(20) { self.chance.within(100..=5_000) } else { 20 },
+        }
+    }
+
     fn happenings(&mut self, plan: &mut Plan) {
         let nodes: Vec<NodeId> =
             (0..plan.devices.len()).map(NodeId::Device).chain((0..plan.relays).map(NodeId::Relay)).collect();
@@ -164,7 +195,14 @@ impl Draw {
             self.repeat(plan.torment, 800, &mut all, |chance| Happening::Act { node, seed: chance.seed() });
         }
         let node = |chance: &mut Chance| nodes[chance.index(nodes.len())];
-        let troubles: [Trouble<'_>; 8] = [
+        let shared: Vec<(DocumentId, Person)> = plan
+            .documents
+            .iter()
+            .flat_map(|document| document.rights.keys().map(|person| (document.id, *person)))
+            .filter(|(_, person)| *person != Person(0))
+            .collect();
+        let relays = plan.relays;
+        let troubles: [Trouble<'_>; 10] = [
             (4_000, &|chance| Happening::Cut { seed: chance.seed() }),
             (15_000, &|chance| {
                 let side = nodes.iter().filter(|_| chance.percent(40)).copied().collect();
@@ -192,6 +230,11 @@ impl Draw {
             (25_000, &|chance| Happening::DiskFull {
                 node: node(chance),
                 lasting: chance.millis(500..=8_000),
+            }),
+            (25_000, &|chance| Happening::Restart { relay: chance.index(relays), lasting: outage(chance) }),
+            (20_000, &|chance| match chance.pick(&shared) {
+                Some((document, person)) => Happening::Revoke { document: *document, person: *person },
+                None => Happening::Cut { seed: chance.seed() },
             }),
         ];
         for (pause, trouble) in troubles {

@@ -246,6 +246,10 @@ impl Node for Device {
         self.speak(stage);
     }
 
+    fn permits_changed(&mut self, _: &mut Stage) {}
+
+    fn say_goodbye(&mut self, _: &mut Stage) {}
+
     fn set_disk(&mut self, health: Health) {
         self.disk.set_health(health);
     }

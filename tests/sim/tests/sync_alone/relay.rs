@@ -211,6 +211,10 @@ impl Node for Relay {
 
     fn act(&mut self, _: &mut Stage, _: u64) {}
 
+    fn permits_changed(&mut self, _: &mut Stage) {}
+
+    fn say_goodbye(&mut self, _: &mut Stage) {}
+
     fn set_disk(&mut self, health: Health) {
         self.disk.set_health(health);
     }
