@@ -49,7 +49,7 @@ use self::held::Held;
 use self::journal::Journal;
 use crate::graph::chunk::{self, Chunk, ChunkKind, InvalidChunk};
 use crate::id::{ActorId, ChangeHash, Dot};
-use crate::limits::{DOCUMENT_BYTES_MAX, OP_COUNTER_MAX};
+use crate::limits::DOCUMENT_BYTES_MAX;
 
 /// One replica's copy of a document, with everything it knows of the document's history.
 pub struct Document {
@@ -124,8 +124,8 @@ impl Document {
     /// Reads a document that [`Document::save`] or any Automerge library wrote: packed documents and single changes, in
     /// any mixture, one after another.
     ///
-    /// The bytes may come from anyone: whatever they hold, the answer is a document or an error, within bounds. Single
-    /// changes that don't fit the document are left out, as [`Document::apply`] would leave them out.
+    /// The bytes may come from anyone: whatever they hold, the answer is a document or an error, within bounds. Changes
+    /// that don't fit the document are left out, as [`Document::apply`] would leave them out.
     pub fn load(bytes: &[u8], actor: ActorId) -> Result<Self, LoadError> {
         Self::load_reporting(bytes, actor).map(|(document, _)| document)
     }
@@ -139,15 +139,18 @@ impl Document {
         let mut changes = Vec::new();
         for chunk in chunk::split(bytes) {
             let chunk = chunk?;
-            if chunk.kind() == ChunkKind::Document {
-                let packed = Self::load_packed(&chunk, actor.clone())?;
-                match document {
-                    None => document = Some(packed),
-                    Some(_) => changes.extend(packed.changes_since(&[])),
-                }
+            if chunk.kind() != ChunkKind::Document {
+                changes.push(Change::try_from(&chunk.change()?)?);
+                continue;
+            }
+            let packed = chunk.packed()?;
+            let unpacked = packed.unpack()?;
+            if document.is_none() && unpacked.misfit().is_none() {
+                document = Some(Self::around(load_unpacked(&chunk)?, actor.clone()));
             } else {
-                let change = Change::try_from(&chunk.change()?);
-                changes.push(change.map_err(|error| LoadError::Damaged { why: error.to_string() })?);
+                for change in unpacked.changes() {
+                    changes.push(Change::try_from(&change)?);
+                }
             }
         }
         let mut document = document.unwrap_or_else(|| Self::new(actor));
@@ -155,17 +158,6 @@ impl Document {
             document.apply(changes).map_err(|error| LoadError::Damaged { why: error.to_string() })?;
         document.mark_shared();
         Ok((document, applied))
-    }
-
-    fn load_packed(chunk: &Chunk<'_>, actor: ActorId) -> Result<Self, LoadError> {
-        chunk.packed()?;
-        let automerge = Automerge::load_with_options(chunk.bytes(), LoadOptions::new())
-            .map_err(|error| LoadError::Damaged { why: error.to_string() })?;
-        let document = Self::around(automerge, actor);
-        if document.op_counter > OP_COUNTER_MAX {
-            return Err(LoadError::Damaged { why: format!("operation counter {}", document.op_counter) });
-        }
-        Ok(document)
     }
 
     fn around(automerge: Automerge, actor: ActorId) -> Self {
@@ -415,6 +407,13 @@ impl std::fmt::Debug for Document {
     }
 }
 
+/// Hands a packed document to Automerge. It trusts what it loads, so only what has been unpacked without a misfit may come
+/// here.
+fn load_unpacked(chunk: &Chunk<'_>) -> Result<Automerge, LoadError> {
+    Automerge::load_with_options(chunk.bytes(), LoadOptions::new())
+        .map_err(|error| LoadError::Damaged { why: error.to_string() })
+}
+
 fn stored(value: &automerge::Value<'_>) -> Stored {
     value.as_str().map_or(Stored::Foreign, |text| Stored::Text(text.to_owned()))
 }
@@ -427,6 +426,8 @@ pub enum LoadError {
     TooLarge { bytes: usize },
     #[error(transparent)]
     Chunk(#[from] InvalidChunk),
+    #[error(transparent)]
+    Change(#[from] InvalidChange),
     #[error("the document is damaged: {why}")]
     Damaged { why: String },
 }

@@ -474,7 +474,12 @@ impl<P> Graph<P> {
         let below = u64::from(below);
         let jump = Refusal::CounterJump { known: below, start: *start_op };
         let skipped = start_op.checked_sub(below + 1).ok_or_else(|| jump.clone())?;
-        if skipped > OP_COUNTER_JUMP_MAX || u64::from(self.skipped) + skipped > OP_COUNTER_SKIPPED_MAX {
+        // An empty change whose number is not the next one can't be part of a snapshot that Automerge loads.
+        let is_empty = max_op < start_op;
+        if (is_empty && skipped > 0)
+            || skipped > OP_COUNTER_JUMP_MAX
+            || u64::from(self.skipped) + skipped > OP_COUNTER_SKIPPED_MAX
+        {
             return Err(jump);
         }
         let max_op = u32::try_from(*max_op).map_err(|_| jump)?;

@@ -115,6 +115,19 @@ pub(crate) fn write_unsigned(into: &mut Vec<u8>, mut value: u64) {
     }
 }
 
+pub(crate) fn write_signed(into: &mut Vec<u8>, mut value: i64) {
+    loop {
+        let [low, ..] = value.to_le_bytes();
+        let low = low & 0x7f;
+        value >>= 7;
+        let is_last = (value == 0 && low & 0x40 == 0) || (value == -1 && low & 0x40 != 0);
+        if is_last {
+            return into.push(low);
+        }
+        into.push(low | 0x80);
+    }
+}
+
 pub(crate) fn write_length(into: &mut Vec<u8>, length: usize) {
     write_unsigned(into, length as u64);
 }
@@ -181,6 +194,15 @@ mod tests {
             write_unsigned(&mut bytes, value);
             let mut reader = Reader::new(&bytes);
             prop_assert_eq!(reader.unsigned(), Ok(value));
+            prop_assert!(reader.is_empty());
+        }
+
+        #[test]
+        fn written_signed_numbers_read_back(value: i64) {
+            let mut bytes = Vec::new();
+            write_signed(&mut bytes, value);
+            let mut reader = Reader::new(&bytes);
+            prop_assert_eq!(reader.signed(), Ok(value));
             prop_assert!(reader.is_empty());
         }
 

@@ -29,6 +29,9 @@ pub const HEADS_TIED_MIN: usize = 256;
 /// Most operations in one change: bounds the work and the memory that one small deflated change can cause.
 pub const CHANGE_OPS_MAX: usize = 100_000;
 
+/// Furthest that a change's time lies from 1970, in its author's unit: Automerge stores differences between times.
+pub const CHANGE_TIME_MAX: u64 = 1 << 61;
+
 /// Largest operation counter of a document. Automerge keeps counters in 32 bits.
 pub const OP_COUNTER_MAX: u64 = 1 << 31;
 
@@ -48,8 +51,13 @@ pub const DOCUMENT_INFLATED_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Most rows that one column of a packed document may claim: a run of a few bytes can otherwise claim 2^62.
 pub const DOCUMENT_ROWS_MAX: u64 = 1 << 22;
 
-/// Most columns in one table of a packed document. Automerge writes at most fifteen.
-pub const DOCUMENT_COLUMNS_MAX: usize = 64;
+/// Rows that one column of a packed document may claim however short it is: a change may fill a list with a hundred
+/// thousand equal values in as many bytes as one.
+pub const DOCUMENT_ROWS_FREE: u64 = 1 << 18;
+
+/// Rows beyond [`DOCUMENT_ROWS_FREE`] that a column may claim for each byte of the packed document, so that what it costs to
+/// read grows with what it costs to send. People's histories have a few.
+pub const DOCUMENT_ROWS_PER_BYTE_MAX: u64 = 256;
 
 /// Most heads of a document accepted from a peer. Each is one device's unmerged work, or one row of an import.
 pub const HEADS_MAX: usize = 1 << 14;

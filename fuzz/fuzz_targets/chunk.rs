@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|body: &[u8]| {
     let _ = split(body).map(|chunk| chunk.map(|chunk| (chunk.change(), chunk.packed()))).count();
-    let chunk = fuzz::sealed(1, body);
+    let chunk = fuzz::sealing::sealed(1, body);
     let Ok(parsed) = ParsedChange::parse(&chunk) else { return };
     let theirs = automerge::Change::try_from(&chunk[..]).expect("what is accepted, Automerge accepts");
     assert_eq!(theirs.hash().0, *parsed.hash.as_bytes());

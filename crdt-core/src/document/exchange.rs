@@ -2,13 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use automerge::Automerge;
-
 use super::change::{automerge_hash, hash_of};
-use super::fit::{Batch, Numbers};
-use super::{Applied, Change, Document, LoadError};
-use crate::id::{ActorId, ChangeHash};
-use crate::limits::REFUSED_REMEMBERED_MAX;
+use super::{Applied, Change, Document, LoadError, load_unpacked};
+use crate::graph::chunk::{Chunk, split};
+use crate::id::ChangeHash;
+use crate::limits::{DOCUMENT_BYTES_MAX, REFUSED_REMEMBERED_MAX};
 
 /// Up to so many changes are fetched one at a time; more are found faster in one pass over what is newer.
 const FETCHED_SINGLY_MAX: usize = 16;
@@ -62,34 +60,43 @@ impl Document {
 
     /// Takes in a whole document that a peer packed.
     pub fn apply_packed(&mut self, bytes: &[u8]) -> Result<Applied, LoadError> {
-        let reader = ActorId::derive(&["apply packed"]);
-        let (packed, _) = Self::load_reporting(bytes, reader.clone())?;
-        let changes = packed.changes_since(&self.heads());
-        // A document is taken as it is only if each of its changes would be, so that all devices take the same.
-        let takes_whole = self.is_empty() && self.held.len() == 0 && Self::new(reader).would_take(&changes);
-        if !takes_whole {
-            return self.apply(changes).map_err(|error| LoadError::Damaged { why: error.to_string() });
+        if bytes.len() > DOCUMENT_BYTES_MAX {
+            return Err(LoadError::TooLarge { bytes: bytes.len() });
         }
-        let changes = changes.iter().map(Change::hash).collect();
-        let automerge: Automerge = packed.automerge;
-        self.automerge = automerge.with_actor(automerge::ActorId::from(self.actor.as_bytes()));
+        let mut applied = Applied::default();
+        for chunk in split(bytes) {
+            let chunk = chunk?;
+            let packed = chunk.packed()?;
+            let unpacked = packed.unpack()?;
+            // A document is taken as it is only if each of its changes would be, so that all devices take the same.
+            let is_taken = unpacked.misfit().is_none() && !unpacked.has_marks();
+            if is_taken && self.is_empty() && self.held.len() == 0 {
+                self.take_whole(&chunk)?;
+                applied.changes.extend(unpacked.hashes());
+                continue;
+            }
+            let mut changes = Vec::new();
+            for (index, hash) in unpacked.hashes().iter().enumerate() {
+                if !self.contains(hash) {
+                    changes.push(Change::try_from(&unpacked.change(index))?);
+                }
+            }
+            let added = self.apply(changes).map_err(|error| LoadError::Damaged { why: error.to_string() })?;
+            applied.extend(added);
+        }
+        Ok(applied)
+    }
+
+    /// Becomes what a peer packed.
+    fn take_whole(&mut self, chunk: &Chunk<'_>) -> Result<(), LoadError> {
+        let automerge = load_unpacked(chunk)?;
+        let packed = Self::around(automerge, self.actor.clone());
+        self.automerge = packed.automerge;
         self.op_counter = packed.op_counter;
         self.shared_counter = packed.op_counter;
         self.numbers = None;
         self.journal.forget();
-        Ok(Applied { changes, ..Applied::default() })
-    }
-}
-
-impl Document {
-    fn would_take(mut self, changes: &[Change]) -> bool {
-        self.numbers = Some(Numbers::default());
-        let mut batch = Batch::default();
-        let mut refused = Vec::new();
-        for change in changes {
-            self.admit(change.clone(), &mut batch, &mut refused);
-        }
-        refused.is_empty() && self.held.len() == 0
+        Ok(())
     }
 }
 

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 pub(crate) use self::change::ChangeBody;
 pub use self::change::ParsedChange;
 pub(crate) use self::operation::{Action, Key, Operation, OperationRef};
-pub use self::packed::PackedSummary;
+pub use self::packed::{Misfit, Packed, Unpacked};
 
 use crate::id::{ChangeHash, InvalidId};
 pub use crate::leb128::Malformed;
@@ -108,8 +108,8 @@ impl<'a> Chunk<'a> {
         }
     }
 
-    /// Reads the chunk as a packed document, as far as can be told without loading it.
-    pub fn packed(&self) -> Result<PackedSummary, InvalidChunk> {
+    /// Reads the chunk as a packed document.
+    pub fn packed(&self) -> Result<Packed<'a>, InvalidChunk> {
         if self.bytes.len() > DOCUMENT_BYTES_MAX {
             return Err(InvalidChunk::TooLarge { bytes: self.bytes.len(), max: DOCUMENT_BYTES_MAX });
         }
@@ -117,7 +117,7 @@ impl<'a> Chunk<'a> {
             return Err(InvalidChunk::NotADocument);
         }
         self.verify(0, self.body)?;
-        PackedSummary::read(self.body)
+        Packed::read(self.body)
     }
 
     fn verify(&self, kind: u8, body: &[u8]) -> Result<ChangeHash, InvalidChunk> {
@@ -185,6 +185,10 @@ pub enum InvalidChunk {
     BadColumns { why: &'static str },
     #[error("operation {index} is wrong: {why}")]
     BadOperation { index: usize, why: &'static str },
+    #[error("change {index} of the document is wrong: {why}")]
+    BadChange { index: usize, why: &'static str },
+    #[error("the document's changes lead to other heads than it says: to {}", found.len())]
+    WrongHeads { found: Box<[ChangeHash]> },
     #[error(transparent)]
     BadActor(#[from] InvalidId),
     #[error(transparent)]

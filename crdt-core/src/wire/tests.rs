@@ -163,6 +163,10 @@ fn every_bound_of_the_protocol_is_the_one_in_force() {
         ("CHANGE_OPS_MAX", limits::CHANGE_OPS_MAX),
         ("DOCUMENT_BYTES_MAX", limits::DOCUMENT_BYTES_MAX),
         ("DOCUMENT_INFLATED_BYTES_MAX", limits::DOCUMENT_INFLATED_BYTES_MAX),
+        ("DOCUMENT_ROWS_MAX", usize::try_from(limits::DOCUMENT_ROWS_MAX).unwrap()),
+        ("DOCUMENT_ROWS_FREE", usize::try_from(limits::DOCUMENT_ROWS_FREE).unwrap()),
+        ("DOCUMENT_ROWS_PER_BYTE_MAX", usize::try_from(limits::DOCUMENT_ROWS_PER_BYTE_MAX).unwrap()),
+        ("CHANGE_TIME_MAX", usize::try_from(limits::CHANGE_TIME_MAX).unwrap()),
         ("ACTOR_BYTES_MAX", limits::ACTOR_BYTES_MAX),
     ];
     for (name, value) in bounds {

@@ -1,25 +1,56 @@
 //! Random histories as foreign Automerge writers make them: nested objects, texts, marks, counters, conflicts.
 
 use automerge::marks::{ExpandMark, Mark};
-use automerge::transaction::Transactable;
+use automerge::transaction::{CommitOptions, Transactable};
 use automerge::{ActorId, AutoCommit, ObjId, ObjType, ROOT, ReadDoc, ScalarValue, Value};
 use proptest::prelude::*;
 
 /// What one device does next.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
-    PutText { key: u8, length: u16 },
-    PutNumber { key: u8, number: i64 },
-    Delete { key: u8 },
-    MakeMap { key: u8 },
-    MakeList { key: u8 },
-    MakeText { key: u8 },
-    Counter { key: u8 },
-    Fill { key: u8, count: u8 },
-    Thin { key: u8, at: u8 },
-    Emphasise { key: u8 },
-    MergeFrom { device: u8 },
+    PutText {
+        key: u8,
+        length: u16,
+    },
+    PutNumber {
+        key: u8,
+        number: i64,
+    },
+    Delete {
+        key: u8,
+    },
+    MakeMap {
+        key: u8,
+    },
+    MakeList {
+        key: u8,
+    },
+    MakeText {
+        key: u8,
+    },
+    Counter {
+        key: u8,
+    },
+    Fill {
+        key: u8,
+        count: u8,
+    },
+    Thin {
+        key: u8,
+        at: u8,
+    },
+    Emphasise {
+        key: u8,
+    },
+    MergeFrom {
+        device: u8,
+    },
     Commit,
+    /// A change that says something, but does nothing.
+    Remark {
+        length: u8,
+        time: i32,
+    },
 }
 
 pub(crate) fn step() -> impl Strategy<Value = Step> {
@@ -37,6 +68,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         1 => key.prop_map(|key| Step::Emphasise { key }),
         3 => any::<u8>().prop_map(|device| Step::MergeFrom { device }),
         4 => Just(Step::Commit),
+        1 => (any::<u8>(), any::<i32>()).prop_map(|(length, time)| Step::Remark { length, time }),
     ]
 }
 
@@ -144,6 +176,12 @@ fn take(doc: &mut AutoCommit, step: &Step) {
                 let mark = Mark::new("bold".to_owned(), true, 1, end);
                 doc.mark(&text, mark, ExpandMark::Both).unwrap();
             }
+        }
+        Step::Remark { length, time } => {
+            doc.commit();
+            let remark = "as discussed ".repeat(usize::from(length % 4));
+            let options = CommitOptions::default().with_message(remark).with_time(time.into());
+            doc.empty_change(options);
         }
         Step::Commit | Step::MergeFrom { .. } => drop(doc.commit()),
     }

@@ -4,7 +4,7 @@ use super::operation::{Columns, Operation, OperationRef, Operations};
 use super::{Chunk, InvalidChunk};
 use crate::id::{ActorId, ChangeHash};
 use crate::leb128::Reader;
-use crate::limits::{ACTOR_BYTES_MAX, CHANGE_BYTES_MAX, CHANGE_DEPS_MAX, OP_COUNTER_MAX};
+use crate::limits::{ACTOR_BYTES_MAX, CHANGE_BYTES_MAX, CHANGE_DEPS_MAX, CHANGE_TIME_MAX, OP_COUNTER_MAX};
 
 /// A change whose checksum holds and whose every operation is well-formed.
 ///
@@ -121,7 +121,9 @@ impl<'a> ChangeBody<'a> {
         if seq == 0 || start_op == 0 || start_op > OP_COUNTER_MAX {
             return Err(InvalidChunk::BadHeader { why: "its numbers don't count from one, or too high" });
         }
-        let _time = reader.signed()?;
+        if reader.signed()?.unsigned_abs() > CHANGE_TIME_MAX {
+            return Err(InvalidChunk::BadHeader { why: "its time is out of bounds" });
+        }
         let message = reader.prefixed()?;
         if std::str::from_utf8(message).is_err() {
             return Err(InvalidChunk::BadHeader { why: "its message is not text" });

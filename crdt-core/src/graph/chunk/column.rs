@@ -3,6 +3,10 @@
 //! A column is a sequence of runs. Every sequence of values has exactly one spelling that Automerge writes, and only
 //! that one is read here.
 
+mod writer;
+
+pub(super) use self::writer::{DeltasWriter, FlagsWriter, RunsWriter};
+
 use crate::leb128::{Malformed, Reader};
 
 /// What a column may hold.
@@ -125,9 +129,14 @@ impl<'a> Deltas<'a> {
     }
 
     pub(super) fn row(&mut self) -> Result<Option<u64>, Malformed> {
+        let Some(value) = self.signed_row()? else { return Ok(None) };
+        u64::try_from(value).map(Some).map_err(|_| Malformed::NumberTooLarge)
+    }
+
+    pub(super) fn signed_row(&mut self) -> Result<Option<i64>, Malformed> {
         let Some(delta) = self.runs.row()? else { return Ok(None) };
         self.value = self.value.checked_add(delta).ok_or(Malformed::NumberTooLarge)?;
-        u64::try_from(self.value).map(Some).map_err(|_| Malformed::NumberTooLarge)
+        Ok(Some(self.value))
     }
 
     pub(super) fn finish(&self) -> Result<(), Malformed> {
@@ -141,13 +150,15 @@ pub(super) struct Flags<'a> {
     absent: bool,
     started: bool,
     value: bool,
+    /// Rows read so far that are true.
+    trues: u64,
     left: u64,
 }
 
 impl<'a> Flags<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         let reader = Reader::new(bytes);
-        Self { absent: bytes.is_empty(), reader, started: false, value: true, left: 0 }
+        Self { absent: bytes.is_empty(), reader, started: false, value: true, trues: 0, left: 0 }
     }
 
     pub(super) fn row(&mut self) -> Result<bool, Malformed> {
@@ -163,11 +174,21 @@ impl<'a> Flags<'a> {
             self.value = !self.value;
         }
         self.left -= 1;
+        self.trues += u64::from(self.value);
         Ok(self.value)
     }
 
     pub(super) fn finish(&self) -> Result<(), Malformed> {
         if self.left == 0 && self.reader.is_empty() { Ok(()) } else { Err(Malformed::AnotherSpelling) }
+    }
+
+    pub(super) fn is_absent(&self) -> bool {
+        self.absent
+    }
+
+    /// Whether any row that was read is true.
+    pub(super) fn any_true(&self) -> bool {
+        self.trues > 0
     }
 }
 

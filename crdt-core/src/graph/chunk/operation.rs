@@ -24,6 +24,10 @@ pub(crate) enum Action {
     Mark,
 }
 
+/// What actions are written as.
+pub(super) const DELETE: u8 = 3;
+pub(super) const MARK: u8 = 7;
+
 /// A place within an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Key<'a> {
@@ -40,6 +44,76 @@ pub(crate) struct Operation<'a> {
     pub(crate) key: Key<'a>,
     pub(crate) insert: bool,
     pub(crate) action: Action,
+}
+
+/// What one operation says, apart from whom it names.
+pub(super) struct Said<'a> {
+    pub(super) placed: Where,
+    pub(super) insert: bool,
+    pub(super) action: u64,
+    /// The kind of its value, and the value's length.
+    pub(super) value_kind: u64,
+    pub(super) value: &'a [u8],
+    pub(super) expand: bool,
+    pub(super) mark_name: Option<&'a str>,
+    /// Whether it replaces, deletes or increments anything.
+    pub(super) overwrites: bool,
+}
+
+/// What kind of place an operation names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Where {
+    Map,
+    Head,
+    Element,
+}
+
+/// Checks that what an operation says makes sense in itself, and tells what it does.
+pub(super) fn judge(said: &Said<'_>) -> Result<Action, &'static str> {
+    let kind = said.value_kind & 15;
+    if !is_value(kind, said.value) {
+        return Err("its value is malformed");
+    }
+    let action = match (said.action, kind) {
+        (0 | 6, 0) => Action::MakeMap,
+        (2, 0) => Action::MakeList,
+        (4, 0) => Action::MakeText,
+        (3, 0) => Action::Delete,
+        (1, _) => Action::Put,
+        (5, 4) => Action::Increment,
+        (7, kind) if said.mark_name.is_some() || kind == 0 => Action::Mark,
+        _ => return Err("its action is unknown or does not go with its value"),
+    };
+    let is_mark = action == Action::Mark;
+    if (said.expand || said.mark_name.is_some()) && !is_mark {
+        return Err("only marks have names and edges");
+    }
+    let placed = match said.placed {
+        Where::Map => !said.insert && !is_mark,
+        Where::Head => said.insert,
+        Where::Element => said.insert || !is_mark,
+    };
+    let creates = !matches!(action, Action::Delete | Action::Increment) && !said.overwrites;
+    if !placed || (said.insert && !creates) {
+        return Err("it inserts what can't be inserted, or where nothing can be");
+    }
+    if !said.overwrites && matches!(action, Action::Delete | Action::Increment) {
+        return Err("it changes a value but names none");
+    }
+    Ok(action)
+}
+
+fn is_value(kind: u64, bytes: &[u8]) -> bool {
+    let whole = |number: Result<(), Malformed>, reader: Reader<'_>| number.is_ok() && reader.is_empty();
+    let mut reader = Reader::new(bytes);
+    match kind {
+        0..=2 => bytes.is_empty(),
+        3 => whole(reader.unsigned().map(drop), reader),
+        4 | 8 | 9 => whole(reader.signed().map(drop), reader),
+        5 => bytes.len() == 8,
+        6 => std::str::from_utf8(bytes).is_ok(),
+        _ => true,
+    }
 }
 
 /// The columns of a change's operations, by what they hold.
@@ -190,36 +264,18 @@ impl<'a> Operations<'a> {
         };
         let insert = self.insert.row()?;
         let action = self.action.row()?.ok_or_else(|| self.bad("it has no action"))?;
-        let value_kind = self.read_value()?;
+        let (value_kind, value) = self.read_value()?;
         let expand = self.expand.row()?;
-        let named = self.mark_name.row()?.is_some();
-        let action = match (action, value_kind) {
-            (0 | 6, 0) => Action::MakeMap,
-            (2, 0) => Action::MakeList,
-            (4, 0) => Action::MakeText,
-            (3, 0) => Action::Delete,
-            (1, _) => Action::Put,
-            (5, 4) => Action::Increment,
-            (7, kind) if named || kind == 0 => Action::Mark,
-            _ => return Err(self.bad("its action is unknown or does not go with its value")),
-        };
+        let mark_name = self.mark_name.row()?;
         self.read_overwritten(overwritten, counter)?;
-        let mark = action == Action::Mark;
-        if (expand || named) && !mark {
-            return Err(self.bad("only marks have names and edges"));
-        }
         let placed = match key {
-            Key::Map(_) => !insert && !mark,
-            Key::Head => insert,
-            Key::Element(_) => insert || !mark,
+            Key::Map(_) => Where::Map,
+            Key::Head => Where::Head,
+            Key::Element(_) => Where::Element,
         };
-        let creates = !matches!(action, Action::Delete | Action::Increment) && overwritten.is_empty();
-        if !placed || (insert && !creates) {
-            return Err(self.bad("it inserts what can't be inserted, or where nothing can be"));
-        }
-        if overwritten.is_empty() && matches!(action, Action::Delete | Action::Increment) {
-            return Err(self.bad("it changes a value but names none"));
-        }
+        let overwrites = !overwritten.is_empty();
+        let said = Said { placed, insert, action, value_kind, value, expand, mark_name, overwrites };
+        let action = judge(&said).map_err(|why| self.bad(why))?;
         Ok(Operation { object, key, insert, action })
     }
 
@@ -233,23 +289,10 @@ impl<'a> Operations<'a> {
         Ok(OperationRef { actor, counter: number })
     }
 
-    /// Reads the value and returns the number of its kind.
-    fn read_value(&mut self) -> Result<u64, InvalidChunk> {
-        let meta = self.value_kind.row()?.ok_or_else(|| self.bad("it has no value"))?;
-        let length = usize::try_from(meta >> 4).map_err(|_| Malformed::NumberTooLarge)?;
-        let bytes = self.value.take(length)?;
-        let kind = meta & 15;
-        let whole = |number: Result<(), Malformed>, reader: Reader<'_>| number.is_ok() && reader.is_empty();
-        let mut reader = Reader::new(bytes);
-        let fits = match kind {
-            0..=2 => length == 0,
-            3 => whole(reader.unsigned().map(drop), reader),
-            4 | 8 | 9 => whole(reader.signed().map(drop), reader),
-            5 => length == 8,
-            6 => std::str::from_utf8(bytes).is_ok(),
-            _ => true,
-        };
-        if fits { Ok(kind) } else { Err(self.bad("its value is malformed")) }
+    fn read_value(&mut self) -> Result<(u64, &'a [u8]), InvalidChunk> {
+        let kind = self.value_kind.row()?.ok_or_else(|| self.bad("it has no value"))?;
+        let length = usize::try_from(kind >> 4).map_err(|_| Malformed::NumberTooLarge)?;
+        Ok((kind, self.value.take(length)?))
     }
 
     fn read_overwritten(
@@ -294,6 +337,12 @@ impl<'a> Operations<'a> {
         self.overwritten_counter.finish()?;
         self.expand.finish()?;
         self.mark_name.finish()?;
+        // Automerge writes whether operations insert even if none does, and whether marks expand only if one does.
+        let is_insert_written = self.index == 0 || !self.insert.is_absent();
+        let is_expand_written = self.expand.is_absent() || self.expand.any_true();
+        if !is_insert_written || !is_expand_written {
+            return Err(Malformed::AnotherSpelling.into());
+        }
         if !self.value.is_empty() {
             return Err(InvalidChunk::BadColumns { why: "a value belongs to no operation" });
         }
