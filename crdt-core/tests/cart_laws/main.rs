@@ -1,11 +1,31 @@
-//! The laws of carts, over generated histories with partitions, loss, duplicates, reordering and restarts.
+//! The laws of carts, over generated histories with partitions, loss, duplicates, reordering and restarts; with moves
+//! between lists, checkouts, refusals, undo, guests that are adopted, collected garbage, and hostile writers.
+//!
+//! Mutations of the code that were applied, and what caught them: a law here, or vectors of `tests/vectors/cart.json`.
+//!
+//! | mutation | caught by |
+//! |---|---|
+//! | `standing.rs`: caps count for nothing | the units of the model; C09, C11, C115, C138 |
+//! | `ledger.rs`: of several caps the largest counts | C11 |
+//! | `quantities.rs`: an add enlarges the device's last one, so that a remove which saw the smaller is undone | the units of the model; C29, C58 |
+//! | `quantities.rs`: a set does not record what it replaces | the units of the model; C05, C06, C07 |
+//! | `quantities.rs`: takes begin with the oldest | the units of the model |
+//! | `quantities.rs`: a remove leaves what a typed quantity had replaced | the units of the model; C40 |
+//! | `quantities.rs`: what takes over when a typed quantity moves leaves it behind | C142 |
+//! | `view.rs`: rivals add up | the units of the model; C05, C42, C44 |
+//! | `ledger.rs`: of two moves the last counts | the cart wins; C20b |
+//! | `fold.rs`: a refresh misses a touched key | refreshing is reading everything, and all others |
+//! | `garbage.rs`: collects a batch with one unit left | gc is invisible |
+//! | `undo.rs`: undoes under fresh ids | undos coincide; C114, C123, C124 |
+//! | `standing.rs`: units given back count however often | C117 |
+//! | `authority.rs`: signatures are not checked | C150b |
 
 mod units;
 mod world;
 
 use std::collections::BTreeSet;
 
-use crdt_core::cart::{Cart, Operation};
+use crdt_core::cart::{Cart, ListName, Operation};
 use crdt_core::document::{Change, Document};
 use crdt_core::id::{ChangeHash, Dot};
 use proptest::prelude::*;
@@ -88,6 +108,23 @@ proptest! {
         world.heal();
         for cart in &world.carts {
             prop_assert_eq!(shown(cart).into_iter().map(|(_, _, n)| n).sum::<u64>(), added);
+        }
+    }
+
+    /// What is moved here and there at once is in one place: the cart, if anybody moved it there.
+    #[test]
+    fn the_cart_wins_over_every_other_place(moves in proptest::collection::vec(any::<bool>(), 2..=5)) {
+        let mut world = World::new(moves.len());
+        world.play(&Step::Do(0, Act::Add(0, 3)));
+        world.play(&Step::Do(0, Act::Save(0)));
+        world.heal();
+        for (replica, into_cart) in moves.iter().enumerate() {
+            world.play(&Step::Do(replica, if *into_cart { Act::Unsave(0) } else { Act::MoveOn(0) }));
+        }
+        world.heal();
+        let list = ListName::new(if moves.contains(&true) { "cart" } else { "later" }).unwrap();
+        for cart in &world.carts {
+            prop_assert_eq!(shown(cart), [(list.clone(), line(0), 3)]);
         }
     }
 

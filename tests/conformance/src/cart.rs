@@ -10,6 +10,7 @@
 //! | `confirm ID [BY]`, `reject ID REASON [BY]`, `refuse OPERATION REASON [BY]` | the authority's side |
 //! | `undo OPERATION`, `adopt REPLICA`, `gc` | as named |
 //! | `dot OPERATION` | writes nothing; names the first dot that the operation wrote |
+//! | `who WHO =name` | writes nothing; names the public key |
 //! | `forge VERDICT ID BY [ORDER]` | writes a decision that the local rules would not let through, signed by `BY` over the content of the order `ID`, or of `ORDER` |
 //!
 //! A line is written as its text (`shirt?size=M&color=red`), a price as `1999EUR`. What `=name` names is the operation.
@@ -72,6 +73,7 @@ impl Replica for CartReplica {
                 return self.0.dots_of(&operation).first().map(ToString::to_string).ok_or_else(unknown_step);
             }
             "forge" => return self.forge(words),
+            "who" => return Ok(key_of(word(words, 0)?).public().to_string()),
             "checkout" | "cancel" | "confirm" | "reject" | "refuse" => self.orders(verb, words)?,
             "coupon" | "uncoupon" | "note" | "undo" | "gc" => self.remarks(verb, words)?,
             _ => self.quantities(verb, words)?,
