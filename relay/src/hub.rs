@@ -62,7 +62,7 @@ use std::time::Duration;
 
 use crdt_core::id::{ChangeHash, DocumentId};
 use crdt_core::time::Timestamp;
-use crdt_core::wire::{PeerId, StorageId};
+use crdt_core::wire::{DenialCode, PeerId, StorageId};
 
 pub use self::connection::Peer;
 pub use self::counters::Counters;
@@ -92,6 +92,8 @@ pub enum Input {
     Closed { connection: ConnectionId },
     /// The connection's permit has been renewed or narrowed.
     Permitted { connection: ConnectionId, permit: Permit },
+    /// What let the connection in is not accepted any more.
+    Revoked { connection: ConnectionId },
     /// The hub that decides about connections says so by [`Output::Joined`].
     Joined { connection: ConnectionId, permit: Permit, peer: Peer },
     /// The answer to [`Output::Load`].
@@ -282,6 +284,13 @@ impl Hub {
             Input::Written { connection, bytes } => self.written(connection, bytes),
             Input::Closed { connection } => self.forget(connection),
             Input::Permitted { connection, permit } => self.permitted(connection, permit),
+            Input::Revoked { connection } => {
+                self.refuse_connection(
+                    connection,
+                    DenialCode::Unauthenticated,
+                    "your permit has been revoked",
+                );
+            }
             Input::Joined { connection, permit, peer } => self.introduced(connection, permit, peer),
             Input::Loaded { key, loaded } => self.loaded(&key, loaded),
             Input::Read { key, read } => self.read(&key, read),

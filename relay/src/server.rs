@@ -3,7 +3,9 @@
 //! One task runs each hub; it takes whatever has come, then does what the hub wants. One thread owns the store and commits
 //! everything that waits with one flush. Each connection has a task that reads and one that writes.
 
+mod door;
 mod engine;
+mod health;
 mod http;
 mod mailbox;
 mod socket;
@@ -20,17 +22,22 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use self::engine::{Engine, Outgoing};
+pub use self::door::{Door, read_secret};
+
+use self::engine::{Engine, Event, Outgoing};
+use self::health::Health;
 use self::mailbox::Mailboxes;
 use self::storage::{Request, Storage};
-use crate::access::Permit;
 use crate::config::Config;
-use crate::hub::{Counters, Hub, Limits, Shards};
-use crate::id::{ConnectionId, Subject, Tenant};
+use crate::hub::{Hub, Input, Limits, Shards};
+use crate::id::ConnectionId;
 use crate::store::{Memory, Sled, Store};
 
 /// Bytes of frames that wait for the hubs, over all connections. Readers of sockets wait when there are more.
 const INBOX_BYTES_MAX: usize = 256 << 20;
+
+/// How often the files of keys and of what is revoked are looked at.
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How long sockets may take for the last words of a stopping relay.
 const GOODBYE_TIME: Duration = Duration::from_millis(200);
@@ -51,26 +58,19 @@ struct Shared {
     connections: AtomicUsize,
     connections_max: usize,
     health: Health,
+    door: Door,
     started: Instant,
-}
-
-/// What `/readyz` and `/v1/status` tell.
-pub(crate) struct Health {
-    /// Why storage fails, once it does.
-    storage: std::sync::OnceLock<String>,
-    /// Of each hub.
-    counters: std::sync::Mutex<Vec<Counters>>,
 }
 
 impl Server {
     /// Opens the store and makes everything ready.
     pub fn open(config: &Config) -> Result<Self> {
-        let store: Box<dyn Store> = if config.in_memory {
-            Memory::default().open()?
-        } else {
-            Sled { path: config.data.clone(), cache_bytes: config.cache_mib << 20 }
+        let door = Door::open(config)?;
+        let store: Box<dyn Store> = match &config.data {
+            None => Memory::default().open()?,
+            Some(path) => Sled { path: path.clone(), cache_bytes: config.cache_bytes }
                 .open()
-                .with_context(|| format!("can't open the data in {}", config.data.display()))?
+                .with_context(|| format!("can't open the data in {}", path.display()))?,
         };
         let shards = Shards::new(config.shards);
         let (mailboxes, inboxes) = Mailboxes::new(shards);
@@ -83,10 +83,8 @@ impl Server {
             next_connection: AtomicU64::new(1),
             connections: AtomicUsize::new(0),
             connections_max: config.connections_max,
-            health: Health {
-                storage: std::sync::OnceLock::new(),
-                counters: std::sync::Mutex::new(vec![Counters::default(); shards.count()]),
-            },
+            health: Health::new(shards),
+            door,
             started: Instant::now(),
         });
         let id = PeerId::new("relay")?;
@@ -105,6 +103,7 @@ impl Server {
     ) -> Result<()> {
         let shared = self.shared;
         let service = http::router(Arc::clone(&shared)).into_make_service();
+        let doorman = tokio::spawn(watch_files(Arc::clone(&shared)));
         let mut engines: JoinSet<_> = self.engines.into_iter().map(Engine::run).collect();
         // Whoever comes while the relay stops is refused by the system, not accepted and dropped.
         tokio::select! {
@@ -115,6 +114,7 @@ impl Server {
                 bail!("a hub has ended by itself");
             }
         }
+        doorman.abort();
         shared.mailboxes.stop()?;
         let (mut ended, mut links) = (Ok(()), Vec::new());
         while let Some(engine) = engines.join_next().await {
@@ -148,11 +148,15 @@ impl Shared {
     }
 }
 
-/// Everyone is let in, as the same unknown person.
-fn open_permit() -> Permit {
-    let name = "open";
-    let tenant = Tenant::new(name).expect("it is a name");
-    Permit::open(tenant, Subject::new("anyone").expect("it is a name"))
+/// Reads the files that say who may come in whenever they change, and asks those out who may no longer be in.
+async fn watch_files(shared: Arc<Shared>) {
+    let mut looks = tokio::time::interval(LOOK_INTERVAL);
+    loop {
+        looks.tick().await;
+        for connection in shared.door.look_again() {
+            shared.mailboxes.tell_front(Event::Hub(Input::Revoked { connection })).ok();
+        }
+    }
 }
 
 /// The hub's idea of now.

@@ -26,10 +26,15 @@ pub struct Gone {
 impl Client {
     /// Connects to the relay at `address` and joins as `name`.
     pub fn join(address: SocketAddr, name: &str) -> Result<Self, Gone> {
+        Self::join_at(address, "/", name)
+    }
+
+    /// As [`Client::join`], at this path, which may bear a token.
+    pub fn join_at(address: SocketAddr, path: &str, name: &str) -> Result<Self, Gone> {
         let stream = TcpStream::connect(address).map_err(|_| Gone { goodbye: None })?;
         stream.set_read_timeout(Some(PATIENCE)).expect("timeouts can be set");
         stream.set_nodelay(true).expect("a socket can be told not to wait");
-        let url = format!("ws://{address}/");
+        let url = format!("ws://{address}{path}");
         let (socket, _) = tungstenite::client(url, stream).map_err(|_| Gone { goodbye: None })?;
         let mut client = Self { socket, name: PeerId::new(name).expect("names of tests are short") };
         let metadata = PeerMetadata { capabilities: Capabilities::all(), ..PeerMetadata::default() };

@@ -55,13 +55,22 @@ impl RelayProcess {
 
     /// The whole answer to an HTTP request for `path`.
     pub fn get(&self, path: &str) -> String {
+        self.ask("GET", path, &[], "")
+    }
+
+    /// The whole answer to an HTTP request.
+    pub fn ask(&self, method: &str, path: &str, headers: &[&str], body: &str) -> String {
         let mut stream = TcpStream::connect(self.address).expect("the relay listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("timeouts can be set");
-        let request = format!("GET {path} HTTP/1.1\r\nhost: relay\r\nconnection: close\r\n\r\n");
+        let headers = headers.iter().fold(String::new(), |all, header| all + header + "\r\n");
+        let bytes = body.len();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: relay\r\nconnection: close\r\ncontent-length: {bytes}\r\n{headers}\r\n{body}"
+        );
         stream.write_all(request.as_bytes()).expect("the relay reads");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("the relay answers in text");
-        answer
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("the relay answers");
+        String::from_utf8_lossy(&answer).into_owned()
     }
 
     /// Asks it to end, as a service manager does, and waits until it has.

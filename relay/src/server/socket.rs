@@ -12,8 +12,9 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::sync::mpsc;
 use tokio::time::{interval, sleep, timeout};
 
+use super::door::Entry;
 use super::engine::{Arrived, Event, Link, Outgoing};
-use super::{Shared, now, open_permit};
+use super::{Shared, now};
 use crate::hub::Input;
 use crate::id::ConnectionId;
 
@@ -27,12 +28,13 @@ const SILENCE_MAX: Duration = Duration::from_secs(45);
 const CLOSE_REASON_BYTES_MAX: usize = 120;
 
 /// Serves one connection until either side ends it.
-pub(super) async fn serve(shared: Arc<Shared>, connection: ConnectionId, socket: WebSocket) {
+pub(super) async fn serve(shared: Arc<Shared>, connection: ConnectionId, entry: Entry, socket: WebSocket) {
     let (sink, stream) = socket.split();
     let (outbox, outgoing) = mpsc::unbounded_channel();
     let paused_until = Arc::new(AtomicU64::new(0));
     let link = Link { outbox, paused_until: Arc::clone(&paused_until) };
-    let connected = Event::Connected { connection, permit: open_permit(), link };
+    shared.door.let_in(connection, entry.bearer);
+    let connected = Event::Connected { connection, permit: entry.permit, link };
     if shared.mailboxes.tell_front(connected).is_ok() {
         tokio::select! {
             () = write(&shared, connection, sink, outgoing) => {}
@@ -41,6 +43,7 @@ pub(super) async fn serve(shared: Arc<Shared>, connection: ConnectionId, socket:
         // Behind the frames that it sent.
         shared.mailboxes.tell_front_in_turn(Input::Closed { connection }).await.ok();
     }
+    shared.door.let_out(connection);
     shared.dismiss();
 }
 

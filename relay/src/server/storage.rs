@@ -5,13 +5,18 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 
 use anyhow::Result;
+use crdt_core::id::ChangeHash;
+use crdt_core::time::Timestamp;
 use tokio::sync::oneshot;
 
 use super::mailbox::Mailboxes;
+use crate::access::{Access, Permit, Right};
 use crate::compaction::Source;
 use crate::hub::{Compacted, Input, ReadBytes};
-use crate::id::{DocumentKey, Position, Sequence, Tenant};
-use crate::store::{Append, FeedEntry, LoadError, Snapshot, Store, Write};
+use crate::id::{DocumentKey, Position, Sequence, Subject, Tenant};
+use crate::store::{
+    Append, CommitError, FeedEntry, LoadError, Loaded, News, Snapshot, Store, StoredDocument, Write,
+};
 
 /// Most requests taken together: appends among them share one flush.
 const BATCH_MAX: usize = 4096;
@@ -36,6 +41,20 @@ pub(super) enum Request {
         key: DocumentKey,
         packed: Option<(Snapshot, Compacted)>,
     },
+    /// Everything that is stored of a document.
+    Fetch {
+        key: DocumentKey,
+        permit: Permit,
+        answer: oneshot::Sender<Result<Fetched, Refusal>>,
+    },
+    /// Something that only who administers a document may do.
+    Administer {
+        key: DocumentKey,
+        permit: Permit,
+        action: Action,
+        at: Timestamp,
+        answer: oneshot::Sender<Result<Option<Access>, Refusal>>,
+    },
     /// Nothing further will be asked.
     Stop,
     Feed {
@@ -44,6 +63,52 @@ pub(super) enum Request {
         limit: usize,
         answer: oneshot::Sender<Result<Vec<FeedEntry>, LoadError>>,
     },
+}
+
+/// A stored document, whole.
+pub(super) struct Fetched {
+    pub(super) document: StoredDocument,
+    /// Its snapshot's bytes; empty without one.
+    pub(super) snapshot: Vec<u8>,
+    /// As its last commit left them.
+    pub(super) heads: Vec<ChangeHash>,
+}
+
+/// What an administrator does to a document.
+pub(super) enum Action {
+    /// Only look who may use it.
+    Look,
+    Grant {
+        subject: Subject,
+        right: Right,
+    },
+    Revoke {
+        subject: Subject,
+    },
+    Erase,
+}
+
+/// Why somebody does not get what they asked for.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    /// It is not there, or not for them: which of the two is nobody's business.
+    #[error("there is no such document, or it is not yours")]
+    NotFound,
+    #[error("the document was erased")]
+    Gone,
+    #[error("you may use this document, but not administer it")]
+    Forbidden,
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+}
+
+/// What is to be done when a write is durable, or has failed.
+enum After {
+    Settle,
+    Compacted(Compacted),
+    Tell { access: Option<Access>, answer: oneshot::Sender<Result<Option<Access>, Refusal>> },
 }
 
 /// The running threads.
@@ -92,9 +157,9 @@ impl Worker {
     }
 
     /// Answers what can be answered without a flush, and adds the rest to `writes`.
-    fn answer(&mut self, request: Request, writes: &mut Vec<(Write, Option<Compacted>)>) -> bool {
+    fn answer(&mut self, request: Request, writes: &mut Vec<(Write, After)>) -> bool {
         match request {
-            Request::Append(append) => writes.push((Write::Append(append), None)),
+            Request::Append(append) => writes.push((Write::Append(append), After::Settle)),
             Request::Load { key } => {
                 let loaded =
                     self.store.load(&key).and_then(|loaded| Ok((loaded, self.store.usage(&key.tenant)?)));
@@ -115,7 +180,19 @@ impl Worker {
                 return self.tell(&key.clone(), Input::Compacted { key, compacted: None });
             }
             Request::Packed { key, packed: Some((snapshot, compacted)) } => {
-                writes.push((Write::Snapshot { key, snapshot }, Some(compacted)));
+                writes.push((Write::Snapshot { key, snapshot }, After::Compacted(compacted)));
+            }
+            Request::Fetch { key, permit, answer } => {
+                drop(answer.send(self.fetch(&key, &permit)));
+            }
+            Request::Administer { key, permit, action, at, answer } => {
+                // It builds on what has been asked for before.
+                self.commit(std::mem::take(writes));
+                match self.administer(&key, &permit, action, at) {
+                    Ok((None, access)) => drop(answer.send(Ok(access))),
+                    Ok((Some(write), access)) => writes.push((write, After::Tell { access, answer })),
+                    Err(refusal) => drop(answer.send(Err(refusal))),
+                }
             }
             Request::Stop => return false,
             Request::Feed { tenant, after, limit, answer } => {
@@ -136,23 +213,84 @@ impl Worker {
         Ok(ReadBytes { changes, snapshot })
     }
 
+    /// The document as its holder of a permit may see it.
+    fn document(&self, key: &DocumentKey, permit: &Permit) -> Result<(StoredDocument, Right), Refusal> {
+        match self.store.load(key)? {
+            // Whoever may see everything may know what was erased.
+            Loaded::Erased { .. } if permit.everywhere.is_some() => Err(Refusal::Gone),
+            Loaded::Document(document) => {
+                let access = document.access.as_ref().ok_or(Refusal::NotFound)?;
+                let right = permit.right_to(key.document, access).ok_or(Refusal::NotFound)?;
+                Ok((document, right))
+            }
+            Loaded::Unknown | Loaded::Erased { .. } => Err(Refusal::NotFound),
+        }
+    }
+
+    fn fetch(&self, key: &DocumentKey, permit: &Permit) -> Result<Fetched, Refusal> {
+        let (document, _) = self.document(key, permit)?;
+        let snapshot = match document.snapshot {
+            Some(_) => self.store.read_snapshot(key)?,
+            None => Vec::new(),
+        };
+        let before = Sequence(document.sequence.0.saturating_sub(1));
+        let last = self.store.feed(&key.tenant, before, 1)?.pop();
+        let heads = match last {
+            Some(FeedEntry { news: News::Changed { heads }, .. }) => heads,
+            _ => Vec::new(),
+        };
+        Ok(Fetched { document, snapshot, heads })
+    }
+
+    /// What has to be written for an action, and who may use the document afterwards.
+    fn administer(
+        &self,
+        key: &DocumentKey,
+        permit: &Permit,
+        action: Action,
+        at: Timestamp,
+    ) -> Result<(Option<Write>, Option<Access>), Refusal> {
+        let (document, right) = self.document(key, permit)?;
+        if right < Right::Admin {
+            return Err(Refusal::Forbidden);
+        }
+        let mut access = document.access.ok_or(Refusal::NotFound)?;
+        match action {
+            Action::Look => return Ok((None, Some(access))),
+            Action::Grant { subject, right } => access.grant(subject, right),
+            Action::Revoke { subject } => drop(access.revoke(&subject)),
+            Action::Erase => return Ok((Some(Write::Erase { key: key.clone(), at }), None)),
+        }
+        Ok((Some(Write::Access { key: key.clone(), access: access.clone() }), Some(access)))
+    }
+
     /// One flush for everything that waited.
-    fn commit(&mut self, writes: Vec<(Write, Option<Compacted>)>) {
+    fn commit(&mut self, writes: Vec<(Write, After)>) {
         if writes.is_empty() {
             return;
         }
-        let (writes, extras): (Vec<_>, Vec<_>) =
-            writes.into_iter().map(|(write, compacted)| ((write.key().clone(), write), compacted)).unzip();
-        let (keys, writes): (Vec<_>, Vec<_>) = writes.into_iter().unzip();
+        let keys: Vec<_> = writes.iter().map(|(write, _)| write.key().clone()).collect();
+        let (writes, afters): (Vec<_>, Vec<_>) = writes.into_iter().unzip();
         let results = self.store.commit(writes);
-        for ((key, stored), compacted) in keys.into_iter().zip(results).zip(extras) {
+        for ((key, stored), after) in keys.into_iter().zip(results).zip(afters) {
             if let Err(error) = &stored {
                 tracing::error!(%key, %error, "could not be stored");
             }
             let holder = key.clone();
-            let input = match compacted {
-                None => Input::Stored { key, stored },
-                Some(compacted) => Input::Compacted { key, compacted: stored.ok().map(|_| compacted) },
+            let input = match after {
+                After::Settle => Input::Stored { key, stored },
+                After::Compacted(compacted) => {
+                    Input::Compacted { key, compacted: stored.ok().map(|_| compacted) }
+                }
+                After::Tell { access, answer } => {
+                    let is_stored = stored.is_ok();
+                    drop(answer.send(stored.map(|_| access.clone()).map_err(Refusal::from)));
+                    match access {
+                        _ if !is_stored => continue,
+                        Some(access) => Input::AccessChanged { key, access },
+                        None => Input::Erased { key },
+                    }
+                }
             };
             self.tell(&holder, input);
         }

@@ -377,7 +377,7 @@ impl Node for Relay {
         let name = self.body.id().to_string();
         let store = StorageId::new(&format!("store-of-{name}")).expect("a short text");
         let is_bounded = self.plant != Some(Plant::BoundNothing);
-        let limits = if is_bounded { self.limits.clone() } else { boundless() };
+        let limits = if is_bounded { self.limits } else { boundless() };
         self.hub = Some(Hub::new(PeerId::new(&name).expect("a short text"), Some(store), limits));
         self.vault.reopen();
         self.later(stage, Duration::from_secs(1), Errand::Tick);

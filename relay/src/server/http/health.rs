@@ -1,0 +1,23 @@
+//! Whether the relay lives, and whether it can do its work: for whoever starts and stops it.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use super::problem::Problem;
+use crate::server::Shared;
+
+pub(super) fn routes() -> Router<Arc<Shared>> {
+    Router::new().route("/healthz", get(async || "ok\n")).route("/readyz", get(readyz))
+}
+
+/// Whether changes can be stored.
+async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
+    match shared.health.failure() {
+        None => "ready\n".into_response(),
+        Some(why) => Problem::unavailable(format!("storage fails: {why}")).into_response(),
+    }
+}

@@ -1,0 +1,61 @@
+//! What the binary does, one file a verb. Without one it serves.
+
+mod config;
+mod serve;
+mod token;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+use relay::config::{Config, Settings};
+
+/// A relay that stores and forwards documents without opening them.
+///
+/// Without any flag it serves this machine only, keeps its data in ./relay-data, and asks nobody who they are. Point any
+/// automerge-repo client at the URL it prints.
+#[derive(Parser)]
+#[command(name = "relay", version, args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+
+    #[command(flatten)]
+    configuration: Configuration,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Sign a token, for trying a relay out
+    Token(token::Sign),
+    /// Look at what a relay would do, without doing it
+    #[command(subcommand)]
+    Config(config::Verb),
+}
+
+/// Where a configuration comes from.
+#[derive(Args)]
+struct Configuration {
+    /// A file (TOML) with any of the settings below; flags and the environment outrank it
+    #[arg(long, value_name = "FILE", env = "RELAY_CONFIG")]
+    config: Option<PathBuf>,
+
+    #[command(flatten)]
+    settings: Settings,
+}
+
+pub(crate) fn run() -> Result<()> {
+    let cli = Cli::parse();
+    match cli.verb {
+        None => serve::run(&cli.configuration.resolve()?),
+        Some(Verb::Token(token)) => token::run(&token),
+        Some(Verb::Config(verb)) => config::run(verb),
+    }
+}
+
+impl Configuration {
+    fn resolve(self) -> Result<Config> {
+        let file = self.config.as_deref().map(Settings::read).transpose()?;
+        Ok(Config::resolve(self.settings.or(file.unwrap_or_default()))?)
+    }
+}
