@@ -98,9 +98,13 @@ impl Outbox {
         Self { config, entries: BTreeMap::new(), ready, later, running: 0 }
     }
 
-    /// Takes in what was stored. A record that can't be read is left alone on the disk.
+    /// Takes in what was stored. A record that can't be read is left alone on the disk, and what is here already stays as it
+    /// is: where reading had to be tried again, some of what is read was submitted meanwhile.
     pub(super) fn load(&mut self, value: &[u8]) -> Result<(), serde_json::Error> {
         let Record { command, failed, dead } = serde_json::from_slice(value)?;
+        if self.entries.contains_key(&command.id) {
+            return Ok(());
+        }
         let status = if dead { CommandStatus::Dead } else { CommandStatus::Waiting };
         if !dead {
             self.ready.push(command.id.clone(), command.priority);
@@ -326,6 +330,23 @@ mod tests {
         restarted.load(&outbox.record(&command.id).unwrap()).unwrap();
         assert_eq!(restarted.take(Moment::default(), Priority::Low), Some((command, 1)));
         assert!(restarted.load(b"{}").is_err());
+    }
+
+    #[test]
+    fn what_is_read_late_changes_nothing_that_is_under_way() {
+        let (mut outbox, now) = (outbox(), Moment::default());
+        let command = order(1, Priority::Medium);
+        outbox.submit(command.clone()).unwrap();
+        outbox.stored(&command.id);
+        let record = outbox.record(&command.id).unwrap();
+        assert!(outbox.take(now, Priority::Low).is_some());
+        outbox.load(&record).unwrap();
+        assert_eq!(outbox.take(now, Priority::Low), None, "it is running");
+        assert_eq!(outbox.finish(&command.id, CommandOutcome::Done, now, &mut rng()), Verdict::Done);
+        assert_eq!(
+            (outbox.take_overdue(now + Duration::from_hours(1)), outbox.next_deadline()),
+            (None, None)
+        );
     }
 
     #[test]
