@@ -125,13 +125,17 @@ impl Permit {
 
     /// What the holder may do with a stored document.
     pub fn right_to(&self, document: DocumentId, access: &Access) -> Option<Right> {
-        let granted = self.documents.get(&document).copied();
-        self.everywhere.max(granted).max(access.right_of(&self.subject))
+        self.right_named(document).max(access.right_of(&self.subject))
+    }
+
+    /// What the holder may do with a document by this permit alone, whatever the document grants.
+    pub fn right_named(&self, document: DocumentId) -> Option<Right> {
+        self.everywhere.max(self.documents.get(&document).copied())
     }
 
     /// Whether the holder may write a document that is not stored yet, and so become its owner.
     pub fn may_begin(&self, document: DocumentId) -> bool {
-        self.may_create || self.everywhere.max(self.documents.get(&document).copied()) >= Some(Right::Write)
+        self.may_create || self.right_named(document) >= Some(Right::Write)
     }
 
     /// Whether the permit permits nothing any more.

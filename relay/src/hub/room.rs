@@ -272,11 +272,14 @@ impl Room {
         self.followers.is_empty() && !is_busy && !is_compacting
     }
 
-    /// What the holder of a permit may do here. A document that nobody has begun may be begun.
+    /// What the holder of a permit may do here. A document that nobody has begun may be begun, or waited for by those whose
+    /// permits name it.
     pub(super) fn right_of(&self, permit: &Permit, document: DocumentId) -> Option<Right> {
         match &self.access {
             Some(access) => permit.right_to(document, access),
-            None => (!self.is_begun() && permit.may_begin(document)).then_some(Right::Write),
+            None if self.is_begun() => None,
+            None if permit.may_begin(document) => Some(Right::Write),
+            None => permit.right_named(document),
         }
     }
 

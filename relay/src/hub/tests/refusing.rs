@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use crdt_core::id::{ActorId, ChangeHash, DocumentId};
-use crdt_core::wire::{Capabilities, DenialCode, Frame, PeerMetadata, PeerRef, Route};
+use crdt_core::wire::{Capabilities, DenialCode, DocumentHeads, Frame, PeerMetadata, PeerRef, Route};
 use pannier_forge::chunk::{Header, change_chunk, hash_of_body, inflating_chunk};
 use pannier_forge::message::{SyncMessage, bloom};
 
 use super::stage::{CART, Device, Stage, key, user};
-use crate::access::Permit;
+use crate::access::{Permit, Right};
 use crate::hub::{Input, Limits};
 use crate::id::ConnectionId;
 
@@ -28,6 +28,25 @@ fn who_is_refused_takes_the_document_from_nobody_who_waits_for_it() {
     let mut laptop = Device::join(&mut stage, "laptop", user("student-7"));
     stage.talk(&mut [&mut laptop]);
     assert_eq!(laptop.heads(), phone.heads());
+}
+
+#[test]
+fn a_reader_who_has_the_document_before_the_relay_is_served_when_it_comes() {
+    let mut stage = Stage::new();
+    let documents = [(CART, Right::Read)].into();
+    let permit = Permit { may_create: false, documents, ..user("tutor-1") };
+    let mut reader = Device::join_with(&mut stage, "reader", permit, Capabilities::all());
+    // Handed over directly, by somebody who has not been online since.
+    reader.write("before");
+    let heads = reader.heads();
+    let documents = vec![DocumentHeads { document: CART, heads }];
+    stage.send(reader.connection, &Frame::Open { route: route("reader"), documents });
+    let mut phone = Device::join(&mut stage, "phone", user("student-7"));
+    phone.write("after");
+    stage.talk(&mut [&mut phone]);
+    let frames = stage.take(reader.connection);
+    let is_news = |frame: &Vec<u8>| matches!(Frame::decode(frame), Ok(Frame::Sync { .. }));
+    assert!(frames.iter().any(is_news), "it may read, and was not told: {frames:?}");
 }
 
 /// A shop with a hostile tablet, whose owner may write the cart like the phone's and the laptop's.
