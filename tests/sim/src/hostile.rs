@@ -15,7 +15,7 @@ use crate::network::{Arrival, Delivery, LinkId, NodeId};
 use crate::node::{Body, Node};
 use crate::oracle::Violation;
 use crate::oracle::convergence::Copy;
-use crate::plan::{Plan, StrangerPlan};
+use crate::plan::{Plan, Right, StrangerPlan};
 use crate::stage::Stage;
 
 /// Most frames that a stranger remembers.
@@ -41,6 +41,18 @@ impl Stranger {
             name: id.to_string(),
             names: names.collect(),
             documents: plan.documents.iter().map(|document| document.id).collect(),
+            // Relays know who may write. A device believes whoever it lets connect, and then writes in its own name.
+            writable: plan
+                .documents
+                .iter()
+                .filter(|document| match plan.strangers[number].target {
+                    NodeId::Device(device) => {
+                        document.right_of(plan.devices[device].person) == Some(Right::Write)
+                    }
+                    _ => true,
+                })
+                .map(|document| document.id)
+                .collect(),
             actor: ActorId::derive(&["stranger", &id.to_string(), &plan.seed.to_string()]),
             heard: Vec::new(),
         };

@@ -94,6 +94,16 @@ impl Attack {
     ];
 }
 
+impl Attack {
+    /// Whether it brings changes that are well-formed, one by one.
+    fn brings_changes(self) -> bool {
+        matches!(
+            self,
+            Self::SequenceReused | Self::SequenceGap | Self::CounterJump | Self::Orphans | Self::HonestChange
+        )
+    }
+}
+
 /// What an attacker knows.
 #[derive(Clone, Debug)]
 pub struct Knowledge {
@@ -103,6 +113,8 @@ pub struct Knowledge {
     pub names: Vec<String>,
     /// Documents of the world, its own and others'.
     pub documents: Vec<DocumentId>,
+    /// Those of them to which it brings changes that anybody would take.
+    pub writable: Vec<DocumentId>,
     /// The actor it writes as.
     pub actor: ActorId,
     /// Frames that it was sent.
@@ -117,7 +129,8 @@ impl Knowledge {
 
     /// The frames of this attack.
     pub fn frames(&self, attack: Attack, chance: &mut Chance) -> Vec<Vec<u8>> {
-        let document = *chance.pick(&self.documents).expect("every world has documents");
+        let documents = if attack.brings_changes() { &self.writable } else { &self.documents };
+        let Some(document) = chance.pick(documents).copied() else { return Vec::new() };
         let sync = |message: &SyncMessage| sync_as(&self.name, document, &message.encode());
         let have = |filter: Vec<u8>| {
             let last_sync = Vec::new();
@@ -303,6 +316,7 @@ mod tests {
             name: "stranger-0".into(),
             names: vec!["device-0".into()],
             documents: vec![DocumentId::from_bytes([1; 16])],
+            writable: vec![DocumentId::from_bytes([1; 16])],
             actor: ActorId::from_bytes([9; 16]),
             heard: vec![b"heard".to_vec()],
         };

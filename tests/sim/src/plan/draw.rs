@@ -166,12 +166,12 @@ impl Draw {
         Health { flush: if slow { 5..=1_500 } else { 0..=15 }, ..Health::good() }
     }
 
-    /// A document belongs to whoever first brings it only where nobody else may be first: not where copies come by other
-    /// ways, or a stranger may write everything.
+    /// A document belongs to whoever first brings it only where nobody else is first.
     fn relay_ways(&mut self, devices: &[DevicePlan], relays: usize, strangers: &[StrangerPlan]) -> RelayWays {
-        let is_simple = relays == 1
-            && devices.iter().all(|device| device.peers.is_empty())
-            && strangers.iter().all(|stranger| stranger.person != Person(0));
+        let is_simple = owner_is_first(devices, relays)
+            && strangers
+                .iter()
+                .all(|stranger| stranger.person != Person(0) && matches!(stranger.target, NodeId::Relay(_)));
         RelayWays {
             permits_name_documents: self.chance.percent(50) || !is_simple,
             is_tight: self.chance.percent(40),
@@ -195,12 +195,7 @@ impl Draw {
             self.repeat(plan.torment, 800, &mut all, |chance| Happening::Act { node, seed: chance.seed() });
         }
         let node = |chance: &mut Chance| nodes[chance.index(nodes.len())];
-        let shared: Vec<(DocumentId, Person)> = plan
-            .documents
-            .iter()
-            .flat_map(|document| document.rights.keys().map(|person| (document.id, *person)))
-            .filter(|(_, person)| *person != Person(0))
-            .collect();
+        let shared = revocable(plan);
         let relays = plan.relays;
         let troubles: [Trouble<'_>; 10] = [
             (4_000, &|chance| Happening::Cut { seed: chance.seed() }),
@@ -270,6 +265,29 @@ impl Draw {
         let size = i64::try_from(size).expect("a clock is off by hours at most");
         i64::try_from(self.chance.within(0..=2 * size.unsigned_abs())).expect("as above") - size
     }
+}
+
+/// Whether a document's owner brings it to a relay before others can: it is not copied by other ways.
+fn owner_is_first(devices: &[DevicePlan], relays: usize) -> bool {
+    relays == 1 && devices.iter().all(|device| device.peers.is_empty())
+}
+
+/// The rights that may be taken back. A writer who may be the first to bring a document to a relay owns it there, and an
+/// owner stays the owner.
+fn revocable(plan: &Plan) -> Vec<(DocumentId, Person)> {
+    let owner_is_first = owner_is_first(&plan.devices, plan.relays);
+    let may_come_first =
+        |person: &Person| !owner_is_first || plan.strangers.iter().any(|stranger| stranger.person == *person);
+    let rights = plan
+        .documents
+        .iter()
+        .flat_map(|document| document.rights.iter().map(|(person, right)| (document.id, *person, *right)));
+    rights
+        .filter(|(_, person, right)| {
+            *person != Person(0) && (*right == Right::Read || !may_come_first(person))
+        })
+        .map(|(document, person, _)| (document, person))
+        .collect()
 }
 
 fn outage(chance: &mut Chance) -> Duration {
