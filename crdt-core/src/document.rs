@@ -145,7 +145,7 @@ impl Document {
             }
             let packed = chunk.packed()?;
             let unpacked = packed.unpack()?;
-            if document.is_none() && unpacked.misfit().is_none() {
+            if document.is_none() && unpacked.check_fit().is_ok() {
                 document = Some(Self::around(load_unpacked(&chunk)?, actor.clone()));
             } else {
                 for change in unpacked.changes() {

@@ -59,6 +59,16 @@ pub const DOCUMENT_ROWS_FREE: u64 = 1 << 18;
 /// read grows with what it costs to send. People's histories have a few.
 pub const DOCUMENT_ROWS_PER_BYTE_MAX: u64 = 256;
 
+/// Longest that the changes of one packed document may be together, which the packed document writes down once: a long
+/// key is repeated in each change that names it.
+pub const DOCUMENT_UNPACKED_BYTES_MAX: usize = 1 << 30;
+
+/// Of these, what the shortest packed document may unpack to.
+pub const DOCUMENT_UNPACKED_FREE: usize = 1 << 26;
+
+/// And what it may unpack to beyond for each of its bytes. People's histories are a hundred times as long as packed.
+pub const DOCUMENT_UNPACKED_PER_BYTE_MAX: usize = 1 << 10;
+
 /// Most heads of a document accepted from a peer. Each is one device's unmerged work, or one row of an import.
 pub const HEADS_MAX: usize = 1 << 14;
 

@@ -22,7 +22,7 @@ fn unpacked(saved: &[u8]) -> Result<Vec<ParsedChange>, InvalidChunk> {
     let chunk = split(saved).next().unwrap()?;
     let packed = chunk.packed()?;
     let unpacked = packed.unpack()?;
-    assert_eq!(unpacked.misfit(), None);
+    assert_eq!(unpacked.check_fit(), Ok(()));
     assert!(unpacked.changes().map(|change| change.hash).eq(unpacked.hashes().iter().copied()));
     Ok(unpacked.changes().collect())
 }

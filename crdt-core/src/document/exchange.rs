@@ -69,7 +69,7 @@ impl Document {
             let packed = chunk.packed()?;
             let unpacked = packed.unpack()?;
             // A document is taken as it is only if each of its changes would be, so that all devices take the same.
-            let is_taken = unpacked.misfit().is_none() && !unpacked.has_marks();
+            let is_taken = unpacked.check_fit().is_ok() && !unpacked.has_marks();
             if is_taken && self.is_empty() && self.held.len() == 0 {
                 self.take_whole(&chunk)?;
                 applied.changes.extend(unpacked.hashes());

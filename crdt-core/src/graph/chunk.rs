@@ -173,6 +173,8 @@ pub enum InvalidChunk {
     NotDeflate,
     #[error("the chunk inflates to more than {max} bytes")]
     InflatesTooFar { max: usize },
+    #[error("the document's changes are together longer than {max} bytes")]
+    UnpacksTooFar { max: usize },
     #[error("{count} bytes follow the chunk")]
     TrailingBytes { count: usize },
     #[error(

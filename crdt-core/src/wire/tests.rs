@@ -166,6 +166,9 @@ fn every_bound_of_the_protocol_is_the_one_in_force() {
         ("DOCUMENT_ROWS_MAX", usize::try_from(limits::DOCUMENT_ROWS_MAX).unwrap()),
         ("DOCUMENT_ROWS_FREE", usize::try_from(limits::DOCUMENT_ROWS_FREE).unwrap()),
         ("DOCUMENT_ROWS_PER_BYTE_MAX", usize::try_from(limits::DOCUMENT_ROWS_PER_BYTE_MAX).unwrap()),
+        ("DOCUMENT_UNPACKED_BYTES_MAX", limits::DOCUMENT_UNPACKED_BYTES_MAX),
+        ("DOCUMENT_UNPACKED_FREE", limits::DOCUMENT_UNPACKED_FREE),
+        ("DOCUMENT_UNPACKED_PER_BYTE_MAX", limits::DOCUMENT_UNPACKED_PER_BYTE_MAX),
         ("CHANGE_TIME_MAX", usize::try_from(limits::CHANGE_TIME_MAX).unwrap()),
         ("ACTOR_BYTES_MAX", limits::ACTOR_BYTES_MAX),
     ];

@@ -33,10 +33,14 @@ fn step(cargo_fuzz: &Path, target: String, minutes: u64) -> Step {
     let cargo_fuzz = cargo_fuzz.to_owned();
     let name: &'static str = target.leak();
     Step::new(name, "no input makes it panic, hang or eat memory", move || {
-        Run::new(&cargo_fuzz)
+        let corpus = format!("fuzz/corpus/{name}");
+        let seeds = format!("fuzz/seeds/{name}");
+        std::fs::create_dir_all(workspace::root().join(&corpus)).context("the corpus needs a folder")?;
+        // What is found goes to the first folder; what is committed is only read.
+        let folders = std::iter::once(corpus).chain(workspace::root().join(&seeds).is_dir().then_some(seeds));
+        folders
             // Safe Rust leaves a sanitizer nothing to find, and without one many more inputs are tried.
-            .args("fuzz run --sanitizer none")
-            .arg(name)
+            .fold(Run::new(&cargo_fuzz).args("fuzz run --sanitizer none").arg(name), Run::arg)
             .arg("--")
             .arg(format!("-max_total_time={}", minutes * 60))
             .args("-timeout=10 -rss_limit_mb=1024 -print_final_stats=1")

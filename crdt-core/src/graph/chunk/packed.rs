@@ -27,7 +27,8 @@ use super::{InvalidChunk, inflate};
 use crate::id::{ActorId, ChangeHash};
 use crate::leb128::Reader;
 use crate::limits::{
-    DOCUMENT_INFLATED_BYTES_MAX, DOCUMENT_ROWS_FREE, DOCUMENT_ROWS_MAX, DOCUMENT_ROWS_PER_BYTE_MAX, HEADS_MAX,
+    DOCUMENT_INFLATED_BYTES_MAX, DOCUMENT_ROWS_FREE, DOCUMENT_ROWS_MAX, DOCUMENT_ROWS_PER_BYTE_MAX,
+    DOCUMENT_UNPACKED_BYTES_MAX, DOCUMENT_UNPACKED_FREE, DOCUMENT_UNPACKED_PER_BYTE_MAX, HEADS_MAX,
 };
 
 /// Columns of changes and of operations that Automerge writes, by their numbers.
@@ -37,6 +38,11 @@ const OPERATION_COLUMNS: [u64; 16] =
 
 /// Set in a column's number when its bytes are deflated.
 const DEFLATED: u64 = 8;
+
+/// What a row is counted as, when bytes of unpacked changes are bounded. Most take more.
+const UNPACKED_ROW_BYTES: usize = 16;
+
+const _: () = assert!(DOCUMENT_UNPACKED_FREE as u64 / UNPACKED_ROW_BYTES as u64 >= DOCUMENT_ROWS_MAX);
 
 /// A packed document whose checksum holds, and in which nothing inflates or unrolls past its bound.
 #[derive(Clone, Debug)]
@@ -48,6 +54,8 @@ pub struct Packed<'a> {
     actors: Vec<&'a [u8]>,
     changes: Table<'a>,
     operations: Table<'a>,
+    /// Length of the packed document.
+    bytes: usize,
     /// Where in the table of changes the heads are. Older writers leave it out.
     head_rows: Option<Vec<u64>>,
 }
@@ -79,7 +87,15 @@ impl<'a> Packed<'a> {
         if !reader.is_empty() {
             return Err(InvalidChunk::TrailingBytes { count: reader.rest().len() });
         }
-        Ok(Self { heads: heads.into(), inflated_bytes, actors, changes, operations, head_rows })
+        Ok(Self {
+            heads: heads.into(),
+            inflated_bytes,
+            actors,
+            changes,
+            operations,
+            bytes: body.len(),
+            head_rows,
+        })
     }
 
     /// Puts every change together again.
@@ -105,18 +121,32 @@ impl<'a> Packed<'a> {
     /// # Ok::<(), crdt_core::graph::chunk::InvalidChunk>(())
     /// ```
     pub fn unpack(&self) -> Result<Unpacked<'_>, InvalidChunk> {
+        let per_byte = DOCUMENT_UNPACKED_PER_BYTE_MAX.saturating_mul(self.bytes);
+        let max = DOCUMENT_UNPACKED_FREE.saturating_add(per_byte).min(DOCUMENT_UNPACKED_BYTES_MAX);
+        self.unpack_within(max)
+    }
+
+    /// As [`Packed::unpack`], but only if all changes together are no longer than `bytes_max`, and have not many more rows
+    /// than fit: bounds the time and the memory that it takes.
+    pub fn unpack_within(&self, bytes_max: usize) -> Result<Unpacked<'_>, InvalidChunk> {
+        if self.changes.rows.max(self.operations.rows) > (bytes_max / UNPACKED_ROW_BYTES) as u64 {
+            return Err(InvalidChunk::UnpacksTooFar { max: bytes_max });
+        }
         let mut history = History::read(&self.changes, self.actors.len())?;
         let mut rows = Rows::read(&self.operations, self.actors.len())?;
         let assembly = Assembly::of(&mut rows, &mut history)?;
         let mut unpacked =
-            Unpacked { actors: &self.actors, misfit: None, history, rows, assembly, hashes: Vec::new() };
+            Unpacked { actors: &self.actors, history, rows, assembly, hashes: Vec::new(), bytes: 0 };
         let mut speller = Speller::default();
         for index in 0..unpacked.len() {
             let hash = speller.spell(&unpacked, index)?;
             unpacked.hashes.push(hash);
+            unpacked.bytes += speller.body().len();
+            if unpacked.bytes > bytes_max {
+                return Err(InvalidChunk::UnpacksTooFar { max: bytes_max });
+            }
         }
         self.check_heads(&unpacked)?;
-        unpacked.misfit = unpacked.check_fit().err();
         Ok(unpacked)
     }
 
@@ -144,7 +174,7 @@ pub struct Unpacked<'p> {
     rows: Rows<'p>,
     assembly: Assembly,
     hashes: Vec<ChangeHash>,
-    misfit: Option<Misfit>,
+    bytes: usize,
 }
 
 impl Unpacked<'_> {
@@ -181,10 +211,9 @@ impl Unpacked<'_> {
         self.parsed(index, speller.body())
     }
 
-    /// Why the document is not taken as it is; `None` if each of its changes fits those before it, and its tables are in
-    /// the order in which Automerge writes and expects them.
-    pub fn misfit(&self) -> Option<Misfit> {
-        self.misfit
+    /// Bytes of the changes, all together.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Whether rich text is marked in the document. Such changes are taken as part of a whole document only.
@@ -214,6 +243,8 @@ impl Unpacked<'_> {
 #[derive(Clone, Debug, Default)]
 struct Table<'a> {
     columns: Vec<(u64, Cow<'a, [u8]>)>,
+    /// Most rows that a column claims.
+    rows: u64,
 }
 
 impl Table<'_> {
@@ -257,6 +288,7 @@ impl Lengths {
         inflated_bytes: &mut usize,
     ) -> Result<Table<'a>, InvalidChunk> {
         let mut columns = Vec::with_capacity(self.0.len());
+        let mut rows = 0;
         for (number, length) in self.0 {
             let bytes = reader.take(length)?;
             let bytes = if number & DEFLATED == 0 {
@@ -265,14 +297,16 @@ impl Lengths {
                 Cow::Owned(inflate(bytes, DOCUMENT_INFLATED_BYTES_MAX.saturating_sub(*inflated_bytes))?)
             };
             *inflated_bytes += bytes.len();
-            if rows_claimed(number, &bytes, rows_max)? > rows_max {
+            let claimed = rows_claimed(number, &bytes, rows_max)?;
+            if claimed > rows_max {
                 return Err(InvalidChunk::BadColumns {
                     why: "one claims more rows than a document may have",
                 });
             }
+            rows = rows.max(claimed);
             columns.push((number & !DEFLATED, bytes));
         }
-        Ok(Table { columns })
+        Ok(Table { columns, rows })
     }
 }
 

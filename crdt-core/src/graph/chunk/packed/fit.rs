@@ -24,7 +24,9 @@ pub enum Misfit {
 }
 
 impl Unpacked<'_> {
-    pub(super) fn check_fit(&self) -> Result<(), Misfit> {
+    /// Checks that each change fits those before it, and that the tables are in the order in which Automerge writes and
+    /// expects them: then the document may be taken as it is.
+    pub fn check_fit(&self) -> Result<(), Misfit> {
         self.check_numbers()?;
         let mut ancestry = Ancestry::of(&self.history);
         let mut walk = Walk::default();
