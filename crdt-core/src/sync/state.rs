@@ -181,6 +181,11 @@ impl State {
         self.idle_rounds = 0;
     }
 
+    /// Whether the peer has told that it reads whole-document chunks.
+    pub fn peer_reads_documents(&self) -> bool {
+        self.peer.reads_documents
+    }
+
     /// The heads that the peer last told, if it has been heard.
     pub fn their_heads(&self) -> Option<&[ChangeHash]> {
         self.theirs.as_ref().map(|theirs| theirs.heads.as_slice())

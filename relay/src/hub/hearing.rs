@@ -15,15 +15,20 @@ use crate::id::{ConnectionId, DocumentKey};
 use crate::store::Append;
 
 impl Hub {
+    /// Charges a frame, or what it cost, to the connection's rates. Who has used them up is not heard for a while.
+    pub(super) fn charge(&mut self, id: ConnectionId, bytes: usize) {
+        if let Some(rest) = self.connections.charge(id, &self.limits, bytes, self.now) {
+            self.counters.pauses += 1;
+            self.outputs.push_back(Output::Pause { connection: id, until: self.now + rest });
+        }
+    }
+
     pub(super) fn received(&mut self, id: ConnectionId, bytes: &[u8]) {
         let Some(connection) = self.connections.get(id) else { return };
         let (has_joined, is_expired) = (connection.peer.is_some(), connection.permit.is_expired(self.now));
         self.counters.frames_received += 1;
         self.counters.bytes_received += bytes.len() as u64;
-        if let Some(rest) = self.connections.charge(id, &self.limits, bytes.len(), self.now) {
-            self.counters.pauses += 1;
-            self.outputs.push_back(Output::Pause { connection: id, until: self.now + rest });
-        }
+        self.charge(id, bytes.len());
         if is_expired {
             return self.refuse_connection(id, DenialCode::Unauthenticated, "your permit has expired");
         }

@@ -47,6 +47,9 @@ pub struct Limits {
     pub linger_time_max: Duration,
     /// Changes stored one by one after which a document is packed into a snapshot, or more when the snapshot is larger.
     pub compact_after: usize,
+    /// For a peer that can't read snapshots, one is taken apart if its changes together are no longer than this: what a
+    /// message to such a peer may cost, a few hundredths of a second. Larger documents are not available to it.
+    pub unpacked_bytes_max: usize,
     /// Authors whose ephemeral messages a document remembers, to tell new from repeated.
     pub ephemeral_sessions_max: usize,
 }
@@ -72,6 +75,7 @@ impl Default for Limits {
             cache_time_max: Duration::from_secs(2),
             linger_time_max: Duration::from_secs(10),
             compact_after: 256,
+            unpacked_bytes_max: 8 << 20,
             ephemeral_sessions_max: 256,
         }
     }

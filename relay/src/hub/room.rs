@@ -1,6 +1,6 @@
 //! A room: one active document, and who follows it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use crdt_core::graph::chunk::{InvalidChunk, ParsedChange};
 use crdt_core::graph::{Graph, Item, OutOfOrder, Position as GraphPosition, Refusal};
@@ -10,7 +10,7 @@ use crdt_core::sync::{Manner, Outgoing, State};
 use crdt_core::time::Timestamp;
 
 use super::seen::Seen;
-use super::snapshot::decode_index;
+use super::snapshot::{Unpacked, decode_index, unpack};
 use crate::access::{Access, Permit, Right};
 use crate::id::{ConnectionId, Position};
 use crate::store::StoredDocument;
@@ -160,12 +160,12 @@ pub(super) struct TakenIn {
 /// A message, or what it needs.
 #[derive(Debug)]
 pub(super) enum Made {
-    /// They are here.
-    Ready { data: Vec<u8> },
+    /// They are here. A snapshot of `work` bytes of changes had to be taken apart.
+    Ready { data: Vec<u8>, work: usize },
     /// These have to be read from the store first.
     Missing { snapshot: bool, changes: Vec<GraphPosition> },
-    /// They are in the snapshot only, and the peer can't read one.
-    Packed,
+    /// They are in the snapshot only, and can't be had singly, which it took this much work to find out.
+    Packed { work: usize },
 }
 
 /// Why a stored document can't be served.
@@ -427,25 +427,52 @@ impl Room {
         waiting.map(|follower| follower.connection).collect()
     }
 
-    /// The message for a follower, or what has to be read before it can be made.
-    pub(super) fn make(&self, outgoing: &Outgoing) -> Made {
-        let mut missing = Vec::new();
-        let mut chunks = Vec::with_capacity(outgoing.changes.len() + 1);
+    /// The message for a follower, or what has to be read before it can be made. For a peer that can't read a snapshot, one
+    /// is taken apart if its changes are no longer than `unpacked_bytes_max`.
+    pub(super) fn make(&self, id: ConnectionId, outgoing: &Outgoing, unpacked_bytes_max: usize) -> Made {
         let snapshot = self.errands.as_ref().and_then(|errands| errands.snapshot.as_deref());
-        let needs_snapshot = outgoing.snapshot && snapshot.is_none();
+        let packed = outgoing.changes.iter().filter(|id| self.is_packed(id));
+        let packed: BTreeSet<_> = packed.copied().collect();
+        let must_unpack = !packed.is_empty();
+        if must_unpack && self.reads_snapshots(id) {
+            return Made::Packed { work: 0 };
+        }
+        let unread = |id: &ChangeHash| {
+            let position = self.graph.position(id)?;
+            self.graph.payload(position).is_some_and(|payload| payload.bytes().is_none()).then_some(position)
+        };
+        let changes: Vec<_> = outgoing.changes.iter().filter_map(unread).collect();
+        let needs_snapshot = (outgoing.snapshot || must_unpack) && snapshot.is_none();
+        if needs_snapshot || !changes.is_empty() {
+            return Made::Missing { snapshot: needs_snapshot, changes };
+        }
+        let unpacked = match snapshot.filter(|_| must_unpack) {
+            None => Unpacked::default(),
+            Some(snapshot) => match unpack(snapshot, &packed, unpacked_bytes_max) {
+                Ok(unpacked) => unpacked,
+                Err(_) => return Made::Packed { work: unpacked_bytes_max },
+            },
+        };
+        let mut chunks = Vec::with_capacity(outgoing.changes.len() + 1);
         chunks.extend(snapshot.filter(|_| outgoing.snapshot));
         for id in &outgoing.changes {
-            let Some(position) = self.graph.position(id) else { return Made::Packed };
-            match self.graph.payload(position).map(Payload::bytes) {
-                None => return Made::Packed,
-                Some(Some(bytes)) => chunks.push(bytes),
-                Some(None) => missing.push(position),
-            }
+            let own = self.graph.position(id).and_then(|position| self.graph.payload(position));
+            let bytes =
+                own.and_then(Payload::bytes).or_else(|| unpacked.changes.get(id).map(|bytes| &**bytes));
+            let Some(bytes) = bytes else { return Made::Packed { work: unpacked.work } };
+            chunks.push(bytes);
         }
-        if needs_snapshot || !missing.is_empty() {
-            return Made::Missing { snapshot: needs_snapshot, changes: missing };
-        }
-        Made::Ready { data: outgoing.encode(chunks.into_iter()) }
+        Made::Ready { data: outgoing.encode(chunks.into_iter()), work: unpacked.work }
+    }
+
+    /// Whether the change has no bytes of its own.
+    fn is_packed(&self, id: &ChangeHash) -> bool {
+        self.graph.position(id).is_none_or(|position| self.graph.payload(position).is_none())
+    }
+
+    fn reads_snapshots(&self, id: ConnectionId) -> bool {
+        let index = self.followers.binary_search_by_key(&id, |follower| follower.connection);
+        index.is_ok_and(|index| self.followers[index].state.peer_reads_documents())
     }
 
     /// Asks the store for the bytes of these changes: one question at a time.

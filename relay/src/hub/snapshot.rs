@@ -1,7 +1,9 @@
-//! The index of a snapshot: which changes are packed in it, so that it need not be opened to serve it.
+//! Snapshots: the index of one, which tells the changes packed in it, so that it need not be read to serve it; and single
+//! changes out of one, for peers that can't read it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use crdt_core::graph::chunk::{InvalidChunk, split};
 use crdt_core::graph::{Authorship, Item};
 use crdt_core::id::{ActorId, ChangeHash};
 use crdt_core::limits::{ACTOR_BYTES_MAX, CHANGE_DEPS_MAX, DOCUMENT_CHANGES_MAX};
@@ -75,6 +77,35 @@ pub fn decode_index(bytes: &[u8]) -> Option<Vec<Item>> {
         items.push(Item { id, deps: deps.into(), author, bytes: 0 });
     }
     rest.is_empty().then_some(items)
+}
+
+/// Single changes out of a snapshot.
+#[derive(Debug, Default)]
+pub(super) struct Unpacked {
+    pub(super) changes: BTreeMap<ChangeHash, Box<[u8]>>,
+    /// Bytes of all changes of the snapshot: what it took to find these.
+    pub(super) work: usize,
+}
+
+/// Finds changes in a snapshot, if all its changes together are no longer than `bytes_max`. Those that are not in it are
+/// left out.
+pub(super) fn unpack(
+    snapshot: &[u8],
+    wanted: &BTreeSet<ChangeHash>,
+    bytes_max: usize,
+) -> Result<Unpacked, InvalidChunk> {
+    let mut found = Unpacked::default();
+    for chunk in split(snapshot) {
+        let packed = chunk?.packed()?;
+        let unpacked = packed.unpack_within(bytes_max.saturating_sub(found.work))?;
+        found.work += unpacked.bytes();
+        for (index, hash) in unpacked.hashes().iter().enumerate() {
+            if wanted.contains(hash) {
+                found.changes.insert(*hash, unpacked.change(index).bytes);
+            }
+        }
+    }
+    Ok(found)
 }
 
 fn write(bytes: &mut Vec<u8>, mut number: u64) {

@@ -9,6 +9,9 @@ use super::room::{Made, Next};
 use super::{Hub, Output, Slot};
 use crate::id::ConnectionId;
 
+/// Bytes received that cost as much as one byte of changes taken out of a snapshot.
+const UNPACKING_COST: usize = 4;
+
 impl Hub {
     /// Says to one connection what there is to say, as long as it keeps up.
     pub(super) fn speak(&mut self, id: ConnectionId) {
@@ -33,11 +36,12 @@ impl Hub {
         let Some(Slot::Open(room)) = self.rooms.get_mut(&key) else { return };
         let Some(Next { outgoing, was_put_off }) = room.next_message(id) else { return };
         room.used = self.now;
-        match room.make(&outgoing) {
-            Made::Ready { data } => {
+        match room.make(id, &outgoing, self.limits.unpacked_bytes_max) {
+            Made::Ready { data, work } => {
                 let route = Route { sender: self.id.borrowed(), target: peer.id.borrowed() };
                 let frame = Frame::Sync { route, document, data: &data }.encode();
                 self.send(id, frame);
+                self.charge_work(id, work);
             }
             Made::Missing { snapshot, changes } => {
                 room.put_off(id, outgoing);
@@ -45,12 +49,20 @@ impl Hub {
                     self.outputs.push_back(Output::Read { key, positions, snapshot });
                 }
             }
-            Made::Packed if was_put_off && room.restart(id) => self.note_dirty(id, document),
-            Made::Packed => {
-                let reason = "the document is packed; your Automerge library is too old to read it";
+            Made::Packed { .. } if was_put_off && room.restart(id) => self.note_dirty(id, document),
+            Made::Packed { work } => {
+                self.charge_work(id, work);
+                let reason =
+                    "the document is large and packed, which your Automerge library is too old to read";
                 self.refuse_document(id, document, Refused::Reading, DenialCode::Other, reason);
                 self.leave(id, &key);
             }
+        }
+    }
+
+    fn charge_work(&mut self, id: ConnectionId, unpacked_bytes: usize) {
+        if unpacked_bytes > 0 {
+            self.charge(id, UNPACKING_COST * unpacked_bytes);
         }
     }
 

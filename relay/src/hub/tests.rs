@@ -3,6 +3,7 @@
 mod stage;
 
 mod following;
+mod packed;
 mod refusing;
 mod sharding;
 mod storing;

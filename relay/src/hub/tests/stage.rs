@@ -11,7 +11,8 @@ use crdt_core::wire::{Capabilities, Frame, PeerId, PeerMetadata, PeerRef, Route}
 
 use super::super::{Hub, Input, Limits, Output, Place, ReadBytes, Shards};
 use crate::access::Permit;
-use crate::id::{ConnectionId, DocumentKey, Subject, Tenant};
+use crate::compaction::Source;
+use crate::id::{ConnectionId, DocumentKey, Position, Subject, Tenant};
 use crate::store::{CommitError, Memory, Store, Write};
 
 pub(super) const CART: DocumentId = DocumentId::from_bytes([7; 16]);
@@ -160,12 +161,7 @@ impl Stage {
         }
     }
 
-    pub(super) fn read(
-        &self,
-        key: &DocumentKey,
-        positions: &[crate::id::Position],
-        snapshot: bool,
-    ) -> ReadBytes {
+    pub(super) fn read(&self, key: &DocumentKey, positions: &[Position], snapshot: bool) -> ReadBytes {
         ReadBytes {
             changes: self.store.read(key, positions).unwrap(),
             snapshot: snapshot.then(|| self.store.read_snapshot(key).unwrap()),
@@ -185,6 +181,20 @@ impl Stage {
         let append = self.appends.pop_front().expect("something was appended");
         let error = CommitError::Unavailable { why: "no space left".to_owned() };
         self.handle(Input::Stored { key: append.key, stored: Err(error) });
+    }
+
+    /// Makes the one snapshot that was asked for. Returns of what, and before which position.
+    pub(super) fn compact(&mut self) -> (DocumentKey, Position) {
+        let asked = self.outputs.iter().filter_map(|output| match output {
+            Output::Compact { key, through } => Some((key.clone(), *through)),
+            _ => None,
+        });
+        let [(key, through)]: [_; 1] = asked.collect::<Vec<_>>().try_into().expect("one is asked for");
+        let packed = Source::read(&*self.store, &key, through).unwrap().pack().unwrap();
+        let write = Write::Snapshot { key: key.clone(), snapshot: packed.snapshot };
+        self.store.commit(vec![write]).remove(0).unwrap();
+        self.handle(Input::Compacted { key: key.clone(), compacted: Some(packed.compacted) });
+        (key, through)
     }
 
     /// The relay's process ends, with all that had not reached the disk, and begins anew.

@@ -6,9 +6,8 @@ use crdt_core::wire::{Capabilities, DenialCode, Frame};
 
 use super::stage::{CART, Device, Stage, key, shop, user};
 use crate::access::Permit;
-use crate::compaction::Source;
 use crate::hub::{Input, Output};
-use crate::id::Sequence;
+use crate::id::{Position, Sequence};
 use crate::store::{Loaded, News};
 
 /// Heads that a sync message shows, and how many chunks are in it.
@@ -211,15 +210,8 @@ fn a_document_is_packed_when_its_tail_is_long_and_served_packed() {
         phone.write(&format!("note {number}"));
         stage.talk(&mut [&mut phone]);
     }
-    let asked: Vec<_> =
-        stage.outputs.iter().filter(|output| matches!(output, Output::Compact { .. })).collect();
-    let [Output::Compact { key: asked_key, through }] = asked[..] else { panic!("{asked:?}") };
-    assert_eq!((asked_key, through.0), (&key(CART), 8));
     let before = stage.hub.memory_bytes();
-    let packed = Source::read(&*stage.store, asked_key, *through).unwrap().pack().unwrap();
-    let write = crate::store::Write::Snapshot { key: key(CART), snapshot: packed.snapshot };
-    stage.store.commit(vec![write]).remove(0).unwrap();
-    stage.handle(Input::Compacted { key: key(CART), compacted: Some(packed.compacted) });
+    assert_eq!(stage.compact(), (key(CART), Position(8)));
     assert!(stage.hub.memory_bytes() <= before);
     assert_eq!(stage.hub.counters().snapshots_made, 1);
 
