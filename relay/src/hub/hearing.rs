@@ -223,9 +223,10 @@ impl Hub {
         let taken = room.take_in(changes, may_hold, self.now);
         *tenant_bytes += room.sizes().stored - before.stored;
         self.sizes.replace(before, room.sizes());
-        if !taken.accepted.is_empty() {
-            let end = room.end();
+        if let Some(end) = taken.awaited {
             room.follow(id, Manner::RELAY).awaits = Some(end);
+        }
+        if !taken.accepted.is_empty() {
             let first_writer = || Access::owned_by(connection.permit.subject.clone());
             let access = room.access.is_none().then(first_writer);
             room.access = room.access.take().or_else(|| access.clone());

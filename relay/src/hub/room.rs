@@ -153,6 +153,8 @@ pub(super) struct TakenIn {
     pub(super) accepted: Vec<Vec<u8>>,
     /// The document's heads once these are durable.
     pub(super) heads: Vec<ChangeHash>,
+    /// Their author is answered when everything before this is durable, whoever brought it first.
+    pub(super) awaited: Option<GraphPosition>,
     /// The first reason for which one was refused.
     pub(super) refused: Option<Refusal>,
 }
@@ -318,12 +320,16 @@ impl Room {
             if !may_hold && change.deps.iter().any(|dep| self.graph.position(dep).is_none()) {
                 continue;
             }
+            let hash = change.hash;
             let (item, bytes, held) = (Item::from(&change), change.bytes.len(), self.graph.held_len());
             let inserted = self.graph.insert(item, Payload::of(change.bytes), now);
             if self.graph.held_len() > held {
                 self.sizes.held = (self.sizes.held + bytes).min(HELD_BYTES_MAX);
             }
             end = end.max(inserted.accepted.end);
+            let is_on_its_way = |position: &GraphPosition| *position >= self.graph.len();
+            let position = self.graph.position(&hash).filter(is_on_its_way);
+            taken.awaited = taken.awaited.max(position.map(|position| position + 1));
             taken.refused = taken.refused.or(inserted.refused.into_iter().next().map(|(_, refusal)| refusal));
         }
         if self.graph.held_len() == 0 {
@@ -340,6 +346,7 @@ impl Room {
             self.unpacked += short(end - start);
             self.errands.get_or_insert_default().appends.push_back(end);
             taken.heads = self.heads_at(end);
+            taken.awaited = Some(end);
         }
         taken
     }

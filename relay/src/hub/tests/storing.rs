@@ -130,6 +130,26 @@ fn a_failed_append_is_told_and_nothing_is_pretended() {
 }
 
 #[test]
+fn who_brings_what_is_on_its_way_to_the_disk_waits_for_it_as_well() {
+    let mut stage = Stage::new();
+    let mut phone = Device::join(&mut stage, "phone", user("student-7"));
+    let mut laptop = Device::join_with(&mut stage, "laptop", user("student-7"), Capabilities::all());
+    phone.write("first");
+    laptop.document.merge(&mut phone.document).unwrap();
+    stage.disk_is_prompt = false;
+    stage.talk(&mut [&mut phone, &mut laptop]);
+    assert_eq!(stage.appends.len(), 1, "the same changes are stored once");
+    stage.store_one();
+    stage.talk(&mut [&mut phone, &mut laptop]);
+    let denied = laptop.told(|frame| match frame {
+        Frame::Denied { denial, .. } => Some(denial.code),
+        _ => None,
+    });
+    assert_eq!(denied, [], "it made no progress because the disk was slow, which is nobody's fault");
+    assert_eq!(laptop.state.their_heads(), Some(laptop.heads().as_slice()));
+}
+
+#[test]
 fn a_crash_takes_only_what_nobody_was_told_of_and_devices_bring_it_again() {
     let mut stage = Stage::new();
     let mut phone = Device::join(&mut stage, "phone", user("student-7"));
