@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crdt_core::sync::Message;
 use crdt_core::time::Timestamp;
 use crdt_core::wire::Frame;
 
@@ -88,7 +89,8 @@ impl Stage {
         if !SIGNS_OF_LIFE.contains(&kind) {
             self.note_business(node);
         }
-        self.note(format_args!("{node} sends {kind}, {} bytes, on {link}", frame.len()));
+        let content = content_of(&frame);
+        self.note(format_args!("{node} sends {kind}{content}, {} bytes, on {link}", frame.len()));
         self.trace.mix(&frame);
         self.network.send(&mut self.agenda, node, link, frame);
     }
@@ -113,6 +115,21 @@ impl Stage {
 
     pub fn violation(&self) -> Option<&Violation> {
         self.violation.as_ref()
+    }
+}
+
+/// What a sync message says, for the trace.
+fn content_of(frame: &[u8]) -> String {
+    let Ok(Frame::Sync { document, data, .. } | Frame::Request { document, data, .. }) = Frame::decode(frame)
+    else {
+        return String::new();
+    };
+    match Message::decode(data) {
+        Ok(message) => {
+            let (heads, need, chunks) = (message.heads, message.need, message.chunks.len());
+            format!(" of {document}, heads {heads:?}, need {need:?}, {chunks} chunks")
+        }
+        Err(error) => format!(" of {document}, which is none: {error}"),
     }
 }
 
