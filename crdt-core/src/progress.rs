@@ -204,6 +204,21 @@ impl<D: BorrowMut<Document>> Progress<D> {
     /// Puts back every mark that was deleted or overwritten by less. Reads the whole history, so it is for opening a
     /// document that others may write, and for when [`Progress::is_damaged`] says so. Returns the changes written.
     pub fn heal(&mut self) -> Vec<ChangeHash> {
+        let lost = self.lost();
+        let document = self.document.borrow_mut();
+        let changes =
+            lost.iter().filter_map(|(key, (_, text))| heal::put_back(document, key, text)).collect();
+        self.view();
+        self.state.damaged = false;
+        changes
+    }
+
+    /// The root keys of the marks that were deleted or overwritten by less. Reads the whole history.
+    pub fn lost_facts(&mut self) -> Vec<String> {
+        self.lost().into_keys().collect()
+    }
+
+    fn lost(&mut self) -> BTreeMap<String, (Entry, String)> {
         self.view();
         let mut lost: BTreeMap<String, (Entry, String)> = BTreeMap::new();
         for (key, text) in heal::written(self.document.borrow(), PREFIX) {
@@ -215,12 +230,7 @@ impl<D: BorrowMut<Document>> Progress<D> {
                 lost.insert(key, (entry, text));
             }
         }
-        let document = self.document.borrow_mut();
-        let changes =
-            lost.iter().filter_map(|(key, (_, text))| heal::put_back(document, key, text)).collect();
-        self.view();
-        self.state.damaged = false;
-        changes
+        lost
     }
 
     /// Writes a mark, unless the student has come that far already.

@@ -3,19 +3,24 @@
 //! Every fold already gives each document a meaning, whatever is in it; validation tells where that meaning rests on
 //! something that a person should look at. What can be mended without guessing has a [`fix`].
 //!
-//! | finding | what it means |
-//! |---|---|
-//! | orphan course, orphan user | the application knows no such course, no such student |
-//! | pending while enrolled | older rows had the student both enrolled and waiting; enrolled counts |
-//! | duplicate request | older rows asked more than once |
-//! | missing enrollment | there are requests, payments or progress, and no row of enrollment |
-//! | missing progress | a row of enrollment, and none of progress |
-//! | diverging progress | older rows disagree how far the student has come; the furthest counts |
-//! | unknown status, non-canonical status | a word that nobody knows; a known word in an odd spelling |
-//! | paid but not enrolled | money was taken, and the course is shut |
-//! | bad signature, inert value | a fact that nobody entitled wrote; a value that can't be used |
-//! | negative allotment | a holder spent more than it had; the newest uses were struck |
-//! | lost fact | somebody deleted a fact that counted |
+//! | finding | what it means | who mends it |
+//! |---|---|---|
+//! | orphan course | the application knows no such course | a fix ends access to it |
+//! | orphan user | the application knows no such student | a person |
+//! | pending while enrolled | older rows had the student both enrolled and waiting | nobody: enrolled counts |
+//! | duplicate request | older rows asked more than once | nobody: it is one request |
+//! | missing enrollment | there are payments or progress, and no row of enrollment | a person |
+//! | missing progress | a row of enrollment, and none of progress | nobody: progress begins at nothing |
+//! | diverging progress | older rows disagree how far the student has come | nobody: the furthest counts |
+//! | unknown status | a word that nobody knows | a person |
+//! | non-canonical status | a known word in an odd spelling | nobody: it is read as that word |
+//! | paid but not enrolled | money was taken, and the course is shut | a fix opens it |
+//! | bad signature | a fact that nobody entitled wrote | a person, who asks how it came there |
+//! | inert value | a value that can't be used | nobody: it counts for nothing |
+//! | negative allotment | a holder spent more than it had; the newest uses were struck | a person |
+//! | lost fact | somebody deleted a fact that counted | a fix puts it back |
+//!
+//! Every finding says this of itself: [`Finding::remedy`].
 //!
 //! ```
 //! use crdt_core::enrollment::{Enrollments, Policy};
@@ -41,9 +46,9 @@ pub mod fix;
 mod legacy;
 
 use std::borrow::{Borrow, BorrowMut};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-pub use self::finding::{Finding, FindingKind, Findings, Severity};
+pub use self::finding::{Finding, FindingKind, Findings, Mender, Remedy, Severity};
 
 use self::legacy::Row;
 use crate::allotment::Allotment;
@@ -51,6 +56,8 @@ use crate::cart::Cart;
 use crate::document::Document;
 use crate::enrollment::{CourseView, Enrollments, LegacyTable, PaymentState, Status};
 use crate::id::{CourseId, StudentId};
+use crate::profile::Profile;
+use crate::progress::Progress;
 use crate::time::Timestamp;
 
 /// What the application has.
@@ -61,7 +68,7 @@ pub struct Known {
 }
 
 /// What is odd in a student's enrollments, as of `now`.
-pub fn enrollments<D: Borrow<Document>>(
+pub fn enrollments<D: BorrowMut<Document>>(
     enrollments: &mut Enrollments<D>,
     known: &Known,
     now: Timestamp,
@@ -85,7 +92,33 @@ pub fn enrollments<D: Borrow<Document>>(
         let shown = view.courses.get(course).cloned().unwrap_or_default();
         check_course(course, rows.get(course).unwrap_or(&nothing), &shown, &mut findings);
     }
+    let mut lost: BTreeMap<CourseId, Vec<String>> = BTreeMap::new();
+    for key in enrollments.lost_facts() {
+        let course = key.split('/').nth(1).and_then(CourseId::from_segment).expect("a fact has a course");
+        lost.entry(course).or_default().push(key);
+    }
+    for (course, facts) in lost {
+        let sentence = format!("{} facts about {course} counted, and somebody removed them.", facts.len());
+        findings.add(FindingKind::LostFact, Some(&course), sentence, facts);
+    }
     findings.add_inert(&enrollments.inert(now));
+    findings.sorted()
+}
+
+/// What is odd in a student's progress.
+pub fn progress<D: BorrowMut<Document>>(progress: &mut Progress<D>) -> Findings {
+    let mut findings = Findings::default();
+    for key in progress.lost_facts() {
+        findings.add(FindingKind::LostFact, None, lost_sentence(&key), vec![key]);
+    }
+    findings.add_inert(&progress.inert());
+    findings.sorted()
+}
+
+/// What is odd in a student's profile.
+pub fn profile<D: BorrowMut<Document>>(profile: &mut Profile<D>) -> Findings {
+    let mut findings = Findings::default();
+    findings.add_inert(&profile.inert());
     findings.sorted()
 }
 
@@ -113,12 +146,14 @@ pub fn allotment<D: Borrow<Document>>(allotment: &Allotment<D>) -> Findings {
         findings.add(FindingKind::NegativeAllotment, None, sentence, uses.chain(gifts).collect());
     }
     for key in allotment.lost_facts() {
-        let sentence =
-            format!("What stood under {key} counted, and somebody removed it. Healing puts it back.");
-        findings.add(FindingKind::LostFact, None, sentence, vec![key]);
+        findings.add(FindingKind::LostFact, None, lost_sentence(&key), vec![key]);
     }
     findings.add_inert(&allotment.inert());
     findings.sorted()
+}
+
+fn lost_sentence(key: &str) -> String {
+    format!("What stood under {key} counted, and somebody removed it. Healing puts it back.")
 }
 
 fn check_course(course: &CourseId, rows: &[Row], shown: &CourseView, findings: &mut Findings) {

@@ -134,7 +134,7 @@ impl<D: BorrowMut<Document>> Enrollments<D> {
     }
 
     /// What an operation answers that finds everything as it asks.
-    pub(super) fn already(&mut self, course: &CourseId, now: Timestamp) -> Operation {
+    pub(crate) fn already(&mut self, course: &CourseId, now: Timestamp) -> Operation {
         let status = self.status(course, now);
         Operation { id: None, course: course.clone(), facts: Vec::new(), before: status, after: status }
     }

@@ -19,6 +19,27 @@ pub enum Severity {
     Error,
 }
 
+/// Whose it is to mend what was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Mender {
+    /// It needs no guess: there is a plan for it, see [`super::fix`].
+    Fix,
+    /// Nothing is to be done: the fold has decided already.
+    Nobody,
+    /// Somebody must decide what was meant.
+    Person,
+}
+
+/// Who mends what was found, and why it is theirs to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Remedy {
+    pub by: Mender,
+    pub why: &'static str,
+}
+
 /// The situations that are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -41,6 +62,55 @@ pub enum FindingKind {
 }
 
 impl FindingKind {
+    /// Every situation.
+    pub const ALL: [Self; 14] = [
+        Self::OrphanCourse,
+        Self::OrphanUser,
+        Self::PendingWhileEnrolled,
+        Self::DuplicateRequest,
+        Self::MissingEnrollment,
+        Self::MissingProgress,
+        Self::DivergingProgress,
+        Self::UnknownStatus,
+        Self::NonCanonicalStatus,
+        Self::PaidNotEnrolled,
+        Self::BadSignature,
+        Self::InertValue,
+        Self::NegativeAllotment,
+        Self::LostFact,
+    ];
+
+    /// Who mends it.
+    pub const fn remedy(self) -> Remedy {
+        let (by, why) = match self {
+            Self::PaidNotEnrolled => (Mender::Fix, "What was paid for is opened."),
+            Self::OrphanCourse => (Mender::Fix, "Access to a course that is no more is ended."),
+            Self::LostFact => (Mender::Fix, "The history still has it, and its signature still holds."),
+            Self::PendingWhileEnrolled => {
+                (Mender::Nobody, "Enrollments are the source of truth: enrolled counts.")
+            }
+            Self::DuplicateRequest => (Mender::Nobody, "However often somebody asked, it is one request."),
+            Self::MissingProgress => (Mender::Nobody, "Progress begins at nothing."),
+            Self::DivergingProgress => (Mender::Nobody, "Progress never goes back: the furthest counts."),
+            Self::NonCanonicalStatus => (Mender::Nobody, "It is read as the word that it spells."),
+            Self::InertValue => {
+                (Mender::Nobody, "It counts for nothing, and a newer version may know what it is.")
+            }
+            Self::OrphanUser => {
+                (Mender::Person, "The student may be missing there, or the document may be nobody's.")
+            }
+            Self::MissingEnrollment => {
+                (Mender::Person, "Nothing says whether an enrollment was lost, or never was.")
+            }
+            Self::UnknownStatus => (Mender::Person, "Only a person knows what the word was to mean."),
+            Self::BadSignature => {
+                (Mender::Person, "It counts for nothing, and somebody tried to make it count.")
+            }
+            Self::NegativeAllotment => (Mender::Person, "Somebody was promised what can't be had."),
+        };
+        Remedy { by, why }
+    }
+
     /// How much it matters.
     pub const fn severity(self) -> Severity {
         match self {
@@ -72,6 +142,8 @@ pub struct Finding {
     pub course: Option<CourseId>,
     /// The situation, for people.
     pub sentence: String,
+    /// Who mends it, and why.
+    pub remedy: Remedy,
     /// The root keys of the facts behind it.
     pub facts: Vec<String>,
 }
@@ -114,7 +186,8 @@ impl Findings {
         facts: Vec<String>,
     ) {
         let severity = kind.severity();
-        self.findings.push(Finding { kind, severity, course: course.cloned(), sentence, facts });
+        let (course, remedy) = (course.cloned(), kind.remedy());
+        self.findings.push(Finding { kind, severity, course, sentence, remedy, facts });
     }
 
     /// What a fold ignores.

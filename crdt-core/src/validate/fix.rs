@@ -1,8 +1,9 @@
 //! Fixing what can be fixed without guessing.
 //!
-//! A fix is a fact like any other: a signed grant, or a signed end of grants. It is listed with its reason before it is
-//! applied; its name follows from what it fixes, so that applying it twice, or on two devices with one key, is applying it
-//! once; and it is undone by a fact that names it.
+//! A fix is a fact like any other: a signed grant, a signed end of grants, or a fact put back that somebody took away. It
+//! is listed with its reason before it is applied; its name follows from what it fixes, so that applying it twice, or on
+//! two devices with one key, is applying it once; and it is undone by a fact that names it. Only what was put back stays:
+//! nobody entitled ever took it away. What has no fix says so itself: [`super::FindingKind::remedy`].
 
 use std::borrow::BorrowMut;
 use std::fmt;
@@ -28,6 +29,8 @@ pub enum Action {
     Grant,
     /// Ends access to a course that is no more.
     EndAccess,
+    /// Puts back what somebody deleted or wrote over.
+    Heal,
 }
 
 /// One fix, not yet applied.
@@ -50,6 +53,7 @@ impl fmt::Display for Fix {
         let action = match self.action {
             Action::Grant => "Open",
             Action::EndAccess => "End access to",
+            Action::Heal => "Heal",
         };
         write!(f, "{action} {}: {}", self.course, self.reason)
     }
@@ -58,10 +62,14 @@ impl fmt::Display for Fix {
 /// The fixes for these findings, where `view` shows that there is still something to fix. Most findings have none: they
 /// need a person, or nothing at all. A fix that was undone may be listed again; applying it leaves it undone.
 pub fn plan(findings: &Findings, view: &EnrollmentView) -> Vec<Fix> {
-    let fixes = findings.iter().filter_map(Fix::of);
     let has_access =
         |course: &CourseId| view.courses.get(course).is_some_and(|shown| shown.status.has_access());
-    fixes.filter(|fix| has_access(&fix.course) == (fix.action == Action::EndAccess)).collect()
+    let is_needed = |fix: &Fix| match fix.action {
+        Action::Grant => !has_access(&fix.course),
+        Action::EndAccess => has_access(&fix.course),
+        Action::Heal => true,
+    };
+    findings.iter().filter_map(Fix::of).filter(is_needed).collect()
 }
 
 impl Fix {
@@ -69,6 +77,7 @@ impl Fix {
         let action = match finding.kind {
             FindingKind::PaidNotEnrolled => Action::Grant,
             FindingKind::OrphanCourse => Action::EndAccess,
+            FindingKind::LostFact => Action::Heal,
             _ => return None,
         };
         let course = finding.course.clone()?;
@@ -81,7 +90,8 @@ impl Fix {
         Some(Self { id, action, course, reason: finding.sentence.clone(), facts: finding.facts.clone() })
     }
 
-    /// Applies the fix, signed by `key`: an admin or owner. Applied again, it does nothing.
+    /// Applies the fix, signed by `key`: an admin or owner. What is put back needs nobody's signature but its own. Applied
+    /// again, it does nothing.
     pub fn apply<D: BorrowMut<Document>>(
         &self,
         enrollments: &mut Enrollments<D>,
@@ -91,10 +101,11 @@ impl Fix {
         match self.action {
             Action::Grant => enrollments.grant(&self.course, None, &self.id, key, now),
             Action::EndAccess => enrollments.revoke(&self.course, RevokeReason::Unenroll, &self.id, key, now),
+            Action::Heal => Ok(enrollments.heal_course(&self.course, now)),
         }
     }
 
-    /// Takes the fix back, signed by the same key: ends what it granted, or grants what it ended.
+    /// Takes the fix back, signed by the same key: ends what it granted, or grants what it ended. What was put back stays.
     pub fn undo<D: BorrowMut<Document>>(
         &self,
         enrollments: &mut Enrollments<D>,
@@ -108,6 +119,7 @@ impl Fix {
                 enrollments.revoke_grants(&self.course, &[grant], RevokeReason::Unenroll, &undo, key, now)
             }
             Action::EndAccess => enrollments.grant(&self.course, None, &undo, key, now),
+            Action::Heal => Ok(enrollments.already(&self.course, now)),
         }
     }
 }

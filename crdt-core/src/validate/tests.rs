@@ -239,6 +239,48 @@ fn access_to_a_course_that_is_no_more_is_ended_once_and_given_back() {
     assert!(fixes[0].undo(&mut phone, &admin(), NOW).unwrap().after.has_access());
 }
 
+#[test]
+fn what_was_taken_away_is_found_and_a_fix_puts_it_back_once() {
+    let mut phone = imported(&[]);
+    let nonce = crate::enrollment::Nonce::new("1").unwrap();
+    phone.grant(&course(), None, &nonce, &admin(), NOW).unwrap();
+    let granted = phone.document().scan("f/").map(|(key, _)| key).next().unwrap();
+    put(phone.document_mut(), &granted, "nonsense");
+    assert!(!phone.course(&course(), NOW).status.has_access());
+    let found = enrollments(&mut phone, &known(), NOW);
+    assert_eq!(kinds(&found), [FindingKind::LostFact, FindingKind::InertValue]);
+    let fixes = fix::plan(&found, phone.view(NOW));
+    let [fix] = fixes.as_slice() else { panic!("one fix: {fixes:?}") };
+    assert_eq!((fix.action, &fix.facts), (fix::Action::Heal, &vec![granted]));
+    assert!(fix.apply(&mut phone, &admin(), NOW).unwrap().after.has_access());
+    assert_eq!(fix.apply(&mut phone, &admin(), NOW).unwrap().id, None);
+    assert!(fix.undo(&mut phone, &admin(), NOW).unwrap().after.has_access(), "what is put back stays");
+
+    let mut phone = Progress::create(ActorId::from_bytes([1; 16]));
+    phone.complete(&course(), &crate::id::LessonId::new("l1").unwrap(), NOW);
+    assert!(progress(&mut phone).is_empty());
+    put(phone.document_mut(), "p/rust-101/done/l1", "nonsense");
+    assert_eq!(kinds(&progress(&mut phone)), [FindingKind::LostFact, FindingKind::InertValue]);
+    let mut phone = Profile::create(ActorId::from_bytes([1; 16]), student(), TrustSet::default());
+    put(phone.document_mut(), "u/name", "nonsense");
+    assert_eq!(kinds(&profile(&mut phone)), [FindingKind::InertValue]);
+}
+
+#[test]
+fn every_finding_says_who_mends_it() {
+    for kind in FindingKind::ALL {
+        let mut findings = Findings::default();
+        findings.add(kind, Some(&course()), String::new(), vec![]);
+        let finding = findings.iter().next().unwrap();
+        let course = crate::enrollment::CourseView { status: Status::Active, ..Default::default() };
+        let enrolled = crate::enrollment::EnrollmentView { courses: [(self::course(), course)].into() };
+        let views = [crate::enrollment::EnrollmentView::default(), enrolled];
+        let has_fix = views.iter().any(|view| !fix::plan(&findings, view).is_empty());
+        assert_eq!(has_fix, finding.remedy.by == Mender::Fix, "{kind:?}");
+        assert!(finding.remedy.why.ends_with('.'), "{kind:?}");
+    }
+}
+
 fn put(document: &mut Document, key: &str, text: &str) {
     let mut edit = document.edit();
     edit.put(key, text);
