@@ -44,8 +44,10 @@ pub(super) fn measured_since(folder: &Path, began: SystemTime) -> Result<Vec<Row
 }
 
 fn find_estimates(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    let entries = fs::read_dir(folder).with_context(|| format!("{}: no benchmark ran", folder.display()))?;
-    for entry in entries {
+    if !folder.exists() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {
             find_estimates(&path, files)?;
