@@ -34,6 +34,7 @@
 //!
 //! * [`chunk`] reads the chunks that Automerge writers exchange: bounded, total, checksums verified.
 
+mod author;
 pub mod chunk;
 mod held;
 mod index;
@@ -41,6 +42,7 @@ mod index;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::ops::Range;
 
+use self::author::{Authors, Last};
 use self::chunk::ParsedChange;
 use self::held::Held;
 use self::index::Index;
@@ -99,14 +101,14 @@ pub struct Graph<P> {
     index: Index,
     /// How many nodes, from the first, are packed in one snapshot and have no bytes of their own, but for those in `kept`.
     packed: u32,
-    kept: BTreeMap<Position, P>,
+    kept: Option<Box<BTreeMap<Position, P>>>,
     /// Where the bytes of the nodes after the packed ones are.
     payloads: Vec<P>,
     /// How many nodes, from the first, are durable.
     settled: usize,
     /// The settled nodes that no settled node depends on.
     heads: Vec<u32>,
-    authors: BTreeMap<ActorId, Last>,
+    authors: Authors,
     /// Operation numbers that no change used.
     skipped: u32,
     held: Option<Box<Held<P>>>,
@@ -114,13 +116,6 @@ pub struct Graph<P> {
 
 fn count(changes: usize) -> u32 {
     u32::try_from(changes).expect("the changes of a document are bounded")
-}
-
-/// An actor's last change: its number, and that of its last operation.
-#[derive(Clone, Copy, Debug, Default)]
-struct Last {
-    seq: u32,
-    max_op: u32,
 }
 
 #[derive(Debug)]
@@ -182,11 +177,11 @@ impl<P> Graph<P> {
             edges: Vec::new(),
             index: Index::default(),
             packed: 0,
-            kept: BTreeMap::new(),
+            kept: None,
             payloads: Vec::new(),
             settled: 0,
             heads: Vec::new(),
-            authors: BTreeMap::new(),
+            authors: Authors::default(),
             skipped: 0,
             held: None,
         }
@@ -212,18 +207,20 @@ impl<P> Graph<P> {
     /// Bytes of memory that the graph takes beyond its own size, without what payloads own, what is held back, and what
     /// allocators add.
     pub fn memory_bytes(&self) -> usize {
-        let authors: usize =
-            self.authors.keys().map(|actor| size_of::<(ActorId, Last)>() + actor.as_bytes().len()).sum();
         self.nodes.capacity() * size_of::<Node>()
             + (self.edges.capacity() + self.heads.capacity()) * size_of::<u32>()
             + self.index.memory_bytes()
             + self.payloads.capacity() * size_of::<P>()
-            + self.kept.len() * size_of::<(Position, P)>()
-            + authors
+            + self.kept_len() * size_of::<(Position, P)>()
+            + self.authors.memory_bytes()
     }
 
     fn packed(&self) -> usize {
         self.packed as usize
+    }
+
+    fn kept_len(&self) -> usize {
+        self.kept.as_ref().map_or(0, |kept| kept.len())
     }
 
     /// Takes in one item: places it, holds it back until its dependencies arrive, or refuses it.
@@ -275,6 +272,10 @@ impl<P> Graph<P> {
         for position in self.settled..end {
             let deps = &self.edges[self.edges_of(position)];
             self.heads.retain(|head| !deps.contains(head));
+            if self.heads.len() == self.heads.capacity() {
+                // Mostly there is one.
+                self.heads.reserve_exact(1 + self.heads.len());
+            }
             self.heads.push(index_of(position));
         }
         self.settled = self.settled.max(end);
@@ -325,7 +326,7 @@ impl<P> Graph<P> {
     pub fn payload(&self, position: Position) -> Option<&P> {
         match position.checked_sub(self.packed()) {
             Some(offset) => self.payloads.get(offset),
-            None => self.kept.get(&position),
+            None => self.kept.as_ref()?.get(&position),
         }
     }
 
@@ -333,7 +334,7 @@ impl<P> Graph<P> {
     pub fn payload_mut(&mut self, position: Position) -> Option<&mut P> {
         match position.checked_sub(self.packed()) {
             Some(offset) => self.payloads.get_mut(offset),
-            None => self.kept.get_mut(&position),
+            None => self.kept.as_mut()?.get_mut(&position),
         }
     }
 
@@ -346,14 +347,16 @@ impl<P> Graph<P> {
         let packed = self.packed();
         assert!((packed..=self.settled).contains(&end), "snapshots grow, and hold only what is durable");
         let unpacked = self.payloads.drain(..end - packed);
-        self.kept.extend(unpacked.enumerate().map(|(offset, payload)| (packed + offset, payload)));
+        let mut kept = self.kept.take().unwrap_or_default();
+        kept.extend(unpacked.enumerate().map(|(offset, payload)| (packed + offset, payload)));
+        kept.retain(|position, _| left_out.contains(&self.nodes[*position].id));
+        self.kept = (!kept.is_empty()).then_some(kept);
         self.packed = count(end);
-        self.kept.retain(|position, _| left_out.contains(&self.nodes[*position].id));
     }
 
     /// Whether any change is packed in a snapshot.
     pub fn has_snapshot(&self) -> bool {
-        self.packed() > self.kept.len()
+        self.packed() > self.kept_len()
     }
 
     /// The changes that the one at `position` was made on top of.
@@ -459,7 +462,7 @@ impl<P> Graph<P> {
     /// Checks that the author's sequence goes on, and notes it. The last operation's number is returned.
     fn check_author(&mut self, author: &Authorship, deps: &[Position]) -> Result<u32, Refusal> {
         let Authorship { actor, seq, start_op, max_op } = author;
-        let last = self.authors.get(actor).copied().unwrap_or_default();
+        let last = self.authors.last(actor);
         let known = u64::from(last.seq);
         if *seq <= known {
             return Err(Refusal::SequenceTaken { actor: actor.clone(), seq: *seq });
@@ -484,7 +487,7 @@ impl<P> Graph<P> {
         }
         let max_op = u32::try_from(*max_op).map_err(|_| jump)?;
         self.skipped += u32::try_from(skipped).expect("bounded above");
-        self.authors.insert(actor.clone(), Last { seq: last.seq + 1, max_op });
+        self.authors.note(actor, Last { seq: last.seq + 1, max_op });
         Ok(max_op)
     }
 

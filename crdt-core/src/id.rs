@@ -1,11 +1,14 @@
 //! Names of things: documents, actors, changes, and the texts that applications bring.
 
+mod base58;
+
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use self::base58::Spelled;
 use crate::limits::{ACTOR_BYTES_MAX, TEXT_ID_BYTES_MAX};
 
 /// A document's identity: 16 bytes, written the way automerge-repo writes them.
@@ -63,6 +66,11 @@ impl DocumentId {
         Self(bytes)
     }
 
+    /// The id as text, without a place of its own in memory.
+    pub(crate) fn spell(&self) -> Spelled {
+        base58::encode(&self.0)
+    }
+
     /// `automerge:<id>`, the form that automerge-repo applications pass around.
     pub fn to_url(&self) -> String {
         format!("automerge:{self}")
@@ -71,7 +79,7 @@ impl DocumentId {
 
 impl fmt::Display for DocumentId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&bs58::encode(self.0).with_check().into_string())
+        f.write_str(self.spell().as_str())
     }
 }
 
@@ -87,6 +95,10 @@ impl FromStr for DocumentId {
     /// Accepts the bare id and its `automerge:` URL.
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         let bare = text.strip_prefix("automerge:").unwrap_or(text);
+        if let Some(bytes) = base58::decode(bare) {
+            return Ok(Self(bytes));
+        }
+        // It is none; what remains is to say why.
         if bare.len() > 64 {
             return Err(InvalidId::new("document id", text, "is too long"));
         }

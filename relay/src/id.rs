@@ -89,10 +89,12 @@ pub struct InvalidName {
 }
 
 /// A document of a tenant: what rooms, the store and quotas are keyed by.
+///
+/// Compared by the document first: ids differ early, while most keys in memory share their tenant.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DocumentKey {
-    pub tenant: Tenant,
     pub document: DocumentId,
+    pub tenant: Tenant,
 }
 
 impl fmt::Display for DocumentKey {

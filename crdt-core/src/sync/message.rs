@@ -73,18 +73,38 @@ impl<'a> Message<'a> {
     }
 
     pub fn encode(&self) -> Vec<u8> {
-        let chunk_bytes: usize = self.chunks.iter().map(|chunk| chunk.len() + 5).sum();
-        let mut bytes = Vec::with_capacity(chunk_bytes + 32 * self.heads.len() + 128);
+        let Self { heads, need, have, chunks, flags, is_version_2 } = self;
+        Envelope { heads, need, have, flags: *flags, is_version_2: *is_version_2 }.encode(chunks)
+    }
+}
+
+/// A message but for its chunks, wherever its parts are.
+pub(super) struct Envelope<'a> {
+    pub(super) heads: &'a [ChangeHash],
+    pub(super) need: &'a [ChangeHash],
+    pub(super) have: &'a [Have],
+    pub(super) flags: Option<Flags>,
+    pub(super) is_version_2: bool,
+}
+
+impl Envelope<'_> {
+    /// The message around these chunks.
+    pub(super) fn encode(&self, chunks: &[&[u8]]) -> Vec<u8> {
+        let chunk_bytes: usize = chunks.iter().map(|chunk| chunk.len() + 5).sum();
+        let hashes = self.heads.len()
+            + self.need.len()
+            + self.have.iter().map(|have| have.last_sync.len()).sum::<usize>();
+        let mut bytes = Vec::with_capacity(chunk_bytes + 32 * hashes + 64);
         bytes.push(if self.is_version_2 { VERSION_2 } else { VERSION_1 });
-        write_hashes(&mut bytes, &self.heads);
-        write_hashes(&mut bytes, &self.need);
+        write_hashes(&mut bytes, self.heads);
+        write_hashes(&mut bytes, self.need);
         write_length(&mut bytes, self.have.len());
-        for have in &self.have {
+        for have in self.have {
             write_hashes(&mut bytes, &have.last_sync);
             write_prefixed(&mut bytes, &have.bloom.encode());
         }
-        write_length(&mut bytes, self.chunks.len());
-        for chunk in &self.chunks {
+        write_length(&mut bytes, chunks.len());
+        for chunk in chunks {
             write_prefixed(&mut bytes, chunk);
         }
         if let Some(flags) = self.flags {

@@ -46,13 +46,14 @@ impl Plan {
         let mut plan = Self {
             need: if view.asks { history.missing(view.heads, SYNC_NEED_MAX) } else { Vec::new() },
             shared: if is_known { known.clone() } else { view.shared_with(history, &known) },
-            sent: view.sent.to_vec(),
             is_complete: true,
             is_exact: is_known,
             ..Self::default()
         };
         if view.takes_changes {
             plan.fill(view, history, &known, our_heads);
+        } else {
+            plan.sent = view.sent.to_vec();
         }
         let asks_for_gaps = plan.need.iter().any(|hash| !view.heads.contains(hash));
         if !asks_for_gaps {
@@ -80,20 +81,25 @@ impl Plan {
     ) {
         let is_known = known.len() == view.heads.len();
         let withholds = view.have.is_empty() && !is_known;
-        let mut base: BTreeSet<_> = known.iter().chain(view.sent).copied().collect();
+        let mut base: Vec<_> = known.iter().chain(view.sent).copied().collect();
         let mut filters = Vec::new();
         let mut last_syncs = view.have.iter().flat_map(|have| &have.last_sync);
         if !is_known && last_syncs.all(|hash| history.contains(hash)) {
             base.extend(view.have.iter().flat_map(|have| &have.last_sync));
             filters.extend(view.have.iter().map(|have| &have.bloom));
         }
-        let base: Vec<_> = base.into_iter().collect();
+        base.sort_unstable();
+        base.dedup();
         let newer = if withholds { Vec::new() } else { history.since(&base) };
-        let lacking = lacking(history, &newer, &filters);
-
-        let asked = view.need.iter().filter(|hash| history.contains(hash) && !lacking.contains(hash));
-        let mut asked: Vec<_> = asked.copied().collect();
-        let mut queue: Vec<_> = newer.iter().filter(|hash| lacking.contains(hash)).copied().collect();
+        // Mostly a peer asks for nothing, and lacks whatever is newer.
+        let (mut asked, mut queue) = if filters.is_empty() && view.need.is_empty() {
+            (Vec::new(), newer.clone())
+        } else {
+            let lacking = lacking(history, &newer, &filters);
+            let asked = view.need.iter().filter(|hash| history.contains(hash) && !lacking.contains(hash));
+            let queue = newer.iter().filter(|hash| lacking.contains(hash));
+            (asked.copied().collect(), queue.copied().collect())
+        };
         if view.reads_documents {
             let sent_alone = |hash: &ChangeHash| !history.is_packed(hash, view.heads.is_empty());
             let before = asked.len() + queue.len();
@@ -109,6 +115,7 @@ impl Plan {
         self.changes = asked;
         self.is_complete = cut.is_none();
         if withholds {
+            self.sent = view.sent.to_vec();
             return;
         }
         self.sent = match cut {

@@ -2,7 +2,7 @@
 
 use super::bloom::Bloom;
 use super::history::History;
-use super::message::{Flags, Have, InvalidMessage, Message};
+use super::message::{Envelope, Flags, Have, InvalidMessage, Message};
 use super::plan::{Plan, View};
 use crate::graph::chunk::{ChunkKind, ParsedChange, split};
 use crate::id::ChangeHash;
@@ -37,9 +37,9 @@ impl Manner {
 pub struct State {
     manner: Manner,
     /// Changes that both sides are known to hold, with all their ancestors.
-    shared: Vec<ChangeHash>,
+    shared: Box<[ChangeHash]>,
     /// Changes that the peer holds once it has read what it was sent in this session, with all their ancestors.
-    sent: Vec<ChangeHash>,
+    sent: Box<[ChangeHash]>,
     /// Our heads as last told.
     told_heads: Option<Box<[ChangeHash]>>,
     /// What the peer last told.
@@ -66,9 +66,9 @@ enum Waits {
 
 #[derive(Clone, Debug)]
 struct Theirs {
-    heads: Vec<ChangeHash>,
-    need: Vec<ChangeHash>,
-    have: Vec<Have>,
+    heads: Box<[ChangeHash]>,
+    need: Box<[ChangeHash]>,
+    have: Box<[Have]>,
 }
 
 /// What the peer has shown it can do.
@@ -104,15 +104,15 @@ pub struct Outgoing {
 impl Outgoing {
     /// The message, with the chunks it is to hold: the snapshot if [`Outgoing::snapshot`], then the changes.
     pub fn encode<'a>(&self, chunks: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
-        let message = Message {
-            heads: self.heads.clone(),
-            need: self.need.clone(),
-            have: self.have.clone(),
-            chunks: chunks.collect(),
+        let envelope = Envelope {
+            heads: &self.heads,
+            need: &self.need,
+            have: &self.have,
             flags: self.flags,
             is_version_2: self.snapshot,
         };
-        message.encode()
+        let chunks: Vec<_> = chunks.collect();
+        envelope.encode(&chunks)
     }
 
     /// Whether the message says nothing but which heads are here.
@@ -126,8 +126,8 @@ impl State {
     pub fn new(manner: Manner) -> Self {
         Self {
             manner,
-            shared: Vec::new(),
-            sent: Vec::new(),
+            shared: Box::default(),
+            sent: Box::default(),
             told_heads: None,
             theirs: None,
             peer: Peer::default(),
@@ -160,22 +160,22 @@ impl State {
 
     /// The beginning of an exchange with a peer that is known to hold these changes, with all their ancestors.
     pub fn resume(manner: Manner, shared: Vec<ChangeHash>) -> Self {
-        Self { shared, ..Self::new(manner) }
+        Self { shared: shared.into(), ..Self::new(manner) }
     }
 
     /// Begins the exchange anew, from what both sides are known to hold, as if over a new connection.
     pub fn restart(&mut self) {
         let peer = self.peer;
-        *self = Self { peer, ..Self::resume(self.manner, std::mem::take(&mut self.shared)) };
+        *self = Self { peer, ..Self::resume(self.manner, std::mem::take(&mut self.shared).into()) };
     }
 
     /// The peer told, outside of the exchange, that it has exactly our heads, which are these: as if an exchange had
     /// ended in them, nothing is left to be said.
     pub fn agree(&mut self, heads: &[ChangeHash]) {
-        self.shared = heads.to_vec();
-        self.sent = heads.to_vec();
+        self.shared = heads.into();
+        self.sent = heads.into();
         self.told_heads = Some(heads.into());
-        self.theirs = Some(Theirs { heads: heads.to_vec(), need: Vec::new(), have: Vec::new() });
+        self.theirs = Some(Theirs { heads: heads.into(), need: Box::default(), have: Box::default() });
         self.waits = Waits::No;
         self.owes_answer = false;
         self.idle_rounds = 0;
@@ -188,7 +188,7 @@ impl State {
 
     /// The heads that the peer last told, if it has been heard.
     pub fn their_heads(&self) -> Option<&[ChangeHash]> {
-        self.theirs.as_ref().map(|theirs| theirs.heads.as_slice())
+        self.theirs.as_ref().map(|theirs| &*theirs.heads)
     }
 
     /// Our heads as last told to the peer, if they were.
@@ -238,19 +238,19 @@ impl State {
         // A peer that lacks what we took for common says so by claiming to hold nothing for certain.
         let denies_common = message.have.first().is_some_and(|have| *have == Have::default());
         if message.heads.is_empty() || denies_common {
-            self.shared.clear();
+            self.shared = Box::default();
         }
         if message.heads.is_empty() || denies_common || asks_reset {
-            self.sent.clear();
+            self.sent = Box::default();
         }
-        let moved = self.theirs.as_ref().is_none_or(|theirs| theirs.heads != message.heads);
+        let moved = self.theirs.as_ref().is_none_or(|theirs| *theirs.heads != *message.heads);
         self.idle_rounds = if moved { 0 } else { self.idle_rounds.saturating_add(1) };
         self.owes_answer |= !message.chunks.is_empty() || asks_reset;
         self.waits = Waits::No;
         self.theirs = Some(Theirs {
-            heads: message.heads.clone(),
-            need: message.need.clone(),
-            have: message.have.clone(),
+            heads: message.heads.as_slice().into(),
+            need: message.need.as_slice().into(),
+            have: message.have.as_slice().into(),
         });
         Ok(received)
     }
@@ -285,7 +285,8 @@ impl State {
             self.idle_rounds = 0;
         }
         let unheard = self.theirs.is_none() && self.waits != Waits::No;
-        if self.is_stalled() || unheard || self.waits == Waits::ForBatch {
+        let has_said_all = !heads_moved && self.waits != Waits::No;
+        if self.is_stalled() || unheard || has_said_all || self.waits == Waits::ForBatch {
             return None;
         }
         let (outgoing, waits) = match &self.theirs {
@@ -303,7 +304,7 @@ impl State {
                 };
                 let plan = Plan::new(&view, history, &heads);
                 let speaks = plan.sends() || !plan.need.is_empty() || self.owes_answer;
-                if !heads_moved && (!speaks || self.waits != Waits::No) {
+                if !heads_moved && !speaks {
                     return None;
                 }
                 let waits = if plan.is_complete { Waits::ForAnswer } else { Waits::ForBatch };
@@ -330,17 +331,17 @@ impl State {
     }
 
     fn follow(&mut self, plan: Plan, heads: Vec<ChangeHash>) -> Outgoing {
-        self.shared = plan.shared;
-        self.sent = plan.sent;
+        self.shared = plan.shared.into();
+        self.sent = plan.sent.into();
         if let Some(theirs) = &mut self.theirs {
             if plan.is_complete {
-                theirs.need = Vec::new();
+                theirs.need = Box::default();
             }
             if plan.is_exact {
-                theirs.have = Vec::new();
+                theirs.have = Box::default();
             } else if plan.is_complete && !theirs.have.is_empty() {
                 // All of it is answered. What comes later is news to the peer, of which its filters know nothing.
-                theirs.have = vec![Have::default()];
+                theirs.have = Box::new([Have::default()]);
             }
         }
         // Who doesn't understand a reset understands a peer that lost everything.

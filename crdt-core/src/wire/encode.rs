@@ -201,7 +201,7 @@ fn write_optional_document(writer: &mut Writer, document: Option<&DocumentId>) {
 
 /// Ids in automerge-repo's frames are text: its clients take nothing else.
 fn write_document(writer: &mut Writer, document: &DocumentId) {
-    write_text(writer, "documentId", &document.to_string());
+    write_text(writer, "documentId", document.spell().as_str());
 }
 
 fn write_storages(writer: &mut Writer, field: &str, storages: &[StorageRef<'_>]) {

@@ -69,8 +69,11 @@ pub(crate) fn reader(number: usize) -> ConnectionId {
 }
 
 fn document(number: usize) -> DocumentId {
-    let mut bytes = [7; 16];
-    bytes[..8].copy_from_slice(&(number as u64).to_be_bytes());
+    let number = number as u64;
+    let mut bytes = [0; 16];
+    // In no order, as ids are, and the number itself.
+    bytes[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
+    bytes[8..].copy_from_slice(&number.to_be_bytes());
     DocumentId::from_bytes(bytes)
 }
 
@@ -81,7 +84,8 @@ impl Stage {
         let rate = Rate { per_second: 1 << 40, burst: 1 << 40 };
         let limits = Limits { frames: rate, bytes: rate, frames_of_subject: rate, ..Limits::default() };
         let hub = Hub::new(PeerId::new("relay").expect("a name"), None, limits);
-        let mut stage = Self { hub, now: Timestamp::from_millis(1), stored: Vec::new(), sequence: 0 };
+        let mut stage =
+            Self { hub, now: Timestamp::from_millis(1), stored: Vec::with_capacity(1000), sequence: 0 };
         for number in 0..=readers {
             let connection = ConnectionId(number as u64);
             let permit = Permit::user(tenant(), subject());
@@ -158,8 +162,8 @@ pub(crate) fn frame_of(number: usize, connection: ConnectionId, message: &[u8]) 
 }
 
 fn number_of(document: DocumentId) -> usize {
-    let (first, _) = document.as_bytes().split_first_chunk::<8>().expect("sixteen bytes");
-    usize::try_from(u64::from_be_bytes(*first)).expect("numbered above")
+    let (_, last) = document.as_bytes().split_last_chunk::<8>().expect("sixteen bytes");
+    usize::try_from(u64::from_be_bytes(*last)).expect("numbered above")
 }
 
 fn name(connection: ConnectionId) -> String {

@@ -101,8 +101,10 @@ impl Connections {
                 && let Some(namesakes) = peers.get_mut(&peer.id)
             {
                 namesakes.remove(&id);
+                if namesakes.is_empty() {
+                    peers.remove(&peer.id);
+                }
             }
-            peers.retain(|_, namesakes| !namesakes.is_empty());
             if peers.is_empty() {
                 self.peers.remove(tenant);
             }

@@ -1,5 +1,7 @@
 //! What time brings: documents leave memory, permits end, rights change.
 
+use std::collections::VecDeque;
+
 use crdt_core::wire::DenialCode;
 
 use super::refusing::Refused;
@@ -38,6 +40,9 @@ impl Hub {
             } else {
                 self.hot.push_back(key);
             }
+        }
+        if self.hot.is_empty() {
+            self.hot = VecDeque::new();
         }
     }
 
