@@ -1,11 +1,19 @@
 //! Peers that break every rule: nobody else notices, and nothing grows.
 
+use std::io::Write as _;
+
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
+use sha2::{Digest, Sha256};
+
 use super::world::{CART, World};
-use crate::document::Document;
-use crate::id::{ActorId, DocumentId};
-use crate::limits::{PRESENCES_MAX, STRIKES_MAX};
+use crate::document::{Change, Document};
+use crate::graph::chunk::{InvalidChunk, ParsedChange};
+use crate::id::{ActorId, ChangeHash, DocumentId};
+use crate::leb128::write_prefixed;
+use crate::limits::{HELD_CHANGES_MAX, PRESENCES_MAX, STRIKES_MAX};
 use crate::replica::{ConnectionId, ErrorClass, Event, Input};
-use crate::sync::{Manner, State};
+use crate::sync::{Have, Manner, Message, State};
 use crate::wire::{
     Capabilities, DocumentHeads, Ephemeral, Frame, PeerMetadata, PeerRef, Presence, Route, SessionRef,
 };
@@ -105,33 +113,146 @@ fn a_peer_that_never_introduces_itself_is_not_waited_for() {
     assert!(is_closed(&world, connection));
 }
 
-#[test]
-fn sync_messages_that_crash_others_are_strikes() {
-    // A filter of no bits for one entry; a filter of a million probes; a change whose checksum is wrong.
-    let no_bits = [0x42, 0, 0, 1, 0, 3, 1, 0, 7, 0];
-    let many_probes = [0x42, 0, 0, 1, 0, 6, 1, 8, 0x80, 0x80, 0x40, 0, 0];
-    let chunk = [0x85, 0x6f, 0x4a, 0x83, 1, 2, 3, 4, 1, 1, 0];
-    let bad_change = [&[0x42, 0, 0, 0, 1, 11][..], &chunk].concat();
-    for data in [&no_bits[..], &many_probes, &bad_change, &[0x42, 0xff], &[0x99]] {
-        let mut world = peaceful();
-        let connection = stranger(&mut world);
-        let frame = Frame::Sync { route: to_phone(), document: CART, data }.encode();
-        for strike in 1..=STRIKES_MAX {
-            assert!(!is_closed(&world, connection), "{data:02x?}");
-            world.give(PHONE, Input::Received { connection, frame: frame.clone() });
-            let invalid = |event: &Event| {
-                matches!(event, Event::SyncFailed { document: Some(CART), failure, .. }
-                    if failure.class == ErrorClass::Validation)
-            };
-            assert!(world.devices[PHONE].was_told(invalid), "{data:02x?}");
-            assert_eq!(
-                world.devices[PHONE].sent.iter().filter(|kind| **kind == "denied").count(),
-                usize::from(strike)
-            );
-        }
-        assert!(is_closed(&world, connection), "{data:02x?}");
-        assert_unharmed(world);
+/// The message is a strike each time it comes, the stranger is told so, and after several strikes is not listened to.
+#[track_caller]
+fn assert_strikes(data: &[u8]) {
+    let mut world = peaceful();
+    let connection = stranger(&mut world);
+    let frame = Frame::Sync { route: to_phone(), document: CART, data }.encode();
+    for strike in 1..=STRIKES_MAX {
+        assert!(!is_closed(&world, connection));
+        world.give(PHONE, Input::Received { connection, frame: frame.clone() });
+        let invalid = |event: &Event| {
+            matches!(event, Event::SyncFailed { document: Some(CART), failure, .. }
+                if failure.class == ErrorClass::Validation)
+        };
+        assert!(world.devices[PHONE].was_told(invalid));
+        assert_eq!(
+            world.devices[PHONE].sent.iter().filter(|kind| **kind == "denied").count(),
+            usize::from(strike)
+        );
     }
+    assert!(is_closed(&world, connection));
+    assert_unharmed(world);
+}
+
+/// A message of version 1 with this one chunk.
+fn carrying(chunk: &[u8]) -> Vec<u8> {
+    let heads = vec![ChangeHash::from_bytes([1; 32])];
+    Message { heads, chunks: vec![chunk], ..Message::default() }.encode()
+}
+
+/// What a writer like any other writes first.
+fn first_change(name: &str) -> Change {
+    let mut document = Document::new(ActorId::derive(&[name]));
+    let mut edit = document.edit();
+    edit.put(name, "v");
+    edit.commit();
+    document.changes_for_peer(&[]).remove(0)
+}
+
+/// Where the body of a short change begins: after magic, checksum, kind and a length of one byte.
+const BODY: usize = 10;
+
+#[test]
+fn bytes_that_are_no_sync_message_are_strikes() {
+    for data in [&[0x42, 0xff][..], &[0x99], &[0x42]] {
+        assert_strikes(data);
+    }
+}
+
+#[test]
+fn a_bloom_filter_of_no_bits_is_a_strike() {
+    assert_strikes(&[0x42, 0, 0, 1, 0, 3, 1, 0, 7, 0]);
+}
+
+#[test]
+fn a_bloom_filter_of_millions_of_probes_is_a_strike() {
+    assert_strikes(&[0x42, 0, 0, 1, 0, 7, 1, 8, 0x80, 0x80, 0x80, 0x20, 0, 0]);
+}
+
+#[test]
+fn a_change_with_a_wrong_checksum_is_a_strike() {
+    let mut chunk = first_change("forged").bytes().to_vec();
+    *chunk.last_mut().unwrap() ^= 1;
+    assert_strikes(&carrying(&chunk));
+}
+
+#[test]
+fn a_change_that_inflates_too_far_is_a_strike() {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(&vec![0; 32 << 20]).unwrap();
+    let deflated = encoder.finish().unwrap();
+    assert!(deflated.len() < 1 << 20, "{}", deflated.len());
+    let mut chunk = vec![0x85, 0x6f, 0x4a, 0x83, 0, 0, 0, 0, 2];
+    write_prefixed(&mut chunk, &deflated);
+    assert_strikes(&carrying(&chunk));
+}
+
+#[test]
+fn garbage_operations_under_a_valid_checksum_are_a_strike() {
+    let mut body = first_change("forged").bytes()[BODY..].to_vec();
+    let end = body.len();
+    body[end - 8..].fill(0xff);
+    let hashed = [&[1, u8::try_from(end).unwrap()], body.as_slice()].concat();
+    let checksum = &Sha256::digest(&hashed)[..4];
+    let chunk = [&[0x85, 0x6f, 0x4a, 0x83], checksum, &hashed].concat();
+    assert!(!matches!(ParsedChange::parse(&chunk), Ok(_) | Err(InvalidChunk::BadChecksum)));
+    assert_strikes(&carrying(&chunk));
+}
+
+#[test]
+fn an_exchange_that_makes_no_progress_is_ended() {
+    let mut world = peaceful();
+    let connection = stranger(&mut world);
+    let message = Message { heads: vec![ChangeHash::from_bytes([1; 32])], ..Message::default() };
+    let have = vec![Have::default()];
+    let data = Message { have, ..message }.encode();
+    let frame = Frame::Sync { route: to_phone(), document: CART, data: &data }.encode();
+    world.devices[PHONE].sent.clear();
+    for _ in 0..1000 {
+        world.give(PHONE, Input::Received { connection, frame: frame.clone() });
+    }
+    let answers = world.devices[PHONE].sent.iter().filter(|kind| **kind == "sync").count();
+    assert!((1..40).contains(&answers), "{answers} answers to one message, again and again");
+    assert_unharmed(world);
+}
+
+#[test]
+fn changes_whose_dependencies_never_come_are_bounded() {
+    /// Something that nobody has been handed, and something built on it.
+    fn pair(number: usize) -> (Change, Change) {
+        let base = first_change(&format!("base-{number}"));
+        let name = format!("orphan-{number}");
+        let mut document = Document::new(ActorId::derive(&[&name]));
+        document.apply([base.clone()]).unwrap();
+        let mut edit = document.edit();
+        edit.put(&name, "v");
+        edit.commit();
+        let orphan = document.changes_since(&[base.hash()]).remove(0);
+        (base, orphan)
+    }
+    let mut world = peaceful();
+    let connection = stranger(&mut world);
+    let give = |world: &mut World, changes: &[Change]| {
+        let chunks = changes.iter().map(Change::bytes).collect();
+        let data = Message { chunks, ..Message::default() }.encode();
+        let frame = Frame::Sync { route: to_phone(), document: CART, data: &data }.encode();
+        world.give(PHONE, Input::Received { connection, frame });
+    };
+    let pairs: Vec<_> = (0..HELD_CHANGES_MAX + 100).map(pair).collect();
+    for some in pairs.chunks(512) {
+        let orphans: Vec<_> = some.iter().map(|(_, orphan)| orphan.clone()).collect();
+        give(&mut world, &orphans);
+    }
+    assert_eq!(world.keys(PHONE, CART).len(), 1, "none of it is shown");
+    let (first, last) = (&pairs[0], &pairs[pairs.len() - 1]);
+    give(&mut world, &[first.0.clone(), last.0.clone()]);
+    let keys = world.keys(PHONE, CART);
+    let last = format!("orphan-{}", pairs.len() - 1);
+    assert!(keys.contains("base-0") && keys.contains(&last), "{keys:?}");
+    assert!(!keys.contains("orphan-0"), "what came first has left: not all of it is kept");
+    assert!(!is_closed(&world, connection), "an honest peer may be this far ahead");
 }
 
 #[test]
