@@ -54,7 +54,8 @@ fn main() -> ExitCode {
     );
     for failure in &sum.failures {
         println!("seed {}: {}", failure.seed, failure.violation);
-        println!("    again, aloud: cargo xtask sim --seed {} --aloud", failure.seed);
+        let planted = plant.map(|plant| format!(" --plant {plant:?}")).unwrap_or_default();
+        println!("    again, aloud: cargo xtask sim --seed {}{planted} --aloud", failure.seed);
     }
     if sum.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
