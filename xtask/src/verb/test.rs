@@ -27,16 +27,24 @@ pub(super) fn steps() -> Vec<Step> {
             }
             Ok(counts)
         }),
-        Step::new("wasm", "the core as a browser runs it gives the answers of every vector", || {
-            tool::node()?;
-            let module = wasm::build("pannier-conformance")?;
-            let folder = workspace::target().join("wasm-conformance");
-            wasm::glue(&module, "nodejs", &folder)?;
-            Run::new("node")
-                .args("--test --test-reporter=spec tests/wasm/vectors.test.mjs")
-                .env("PANNIER_WASM_MODULE", folder.join("pannier_conformance.js"))
-                .count_tests()
-        }),
+        Step::new(
+            "wasm",
+            "the core as a browser runs it: every vector's answers, and two replicas that meet",
+            || {
+                tool::node()?;
+                let mut node = Run::new("node").args("--test --test-reporter=spec");
+                for (package, name) in [
+                    ("pannier-conformance", "PANNIER_WASM_MODULE"),
+                    ("pannier-wasm-smoke", "PANNIER_WASM_SMOKE"),
+                ] {
+                    let module = wasm::build(package)?;
+                    let folder = workspace::target().join("wasm").join(package);
+                    wasm::glue(&module, "nodejs", &folder)?;
+                    node = node.env(name, folder.join(format!("{}.js", package.replace('-', "_"))));
+                }
+                node.args("tests/wasm/vectors.test.mjs tests/wasm/replica.test.mjs").count_tests()
+            },
+        ),
         Step::new("interop", "unmodified automerge-repo clients sync through the relay's binary", || {
             tool::node()?;
             let folder = workspace::root().join("tests/interop/js");
