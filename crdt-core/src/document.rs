@@ -49,7 +49,7 @@ use self::held::Held;
 use self::journal::Journal;
 use crate::graph::chunk::{self, Chunk, ChunkKind, InvalidChunk};
 use crate::id::{ActorId, ChangeHash, Dot};
-use crate::limits::DOCUMENT_BYTES_MAX;
+use crate::limits::{DOCUMENT_BYTES_MAX, DOCUMENT_OPS_MAX};
 
 /// One replica's copy of a document, with everything it knows of the document's history.
 pub struct Document {
@@ -111,6 +111,8 @@ pub enum Refusal {
     CounterJump { known: u64, start: u64 },
     #[error("it depends on {dependency}, which was refused")]
     DependsOnRefused { dependency: ChangeHash },
+    #[error("the document is full: it has {DOCUMENT_OPS_MAX} operations")]
+    Full,
     #[error("its operations do not fit the document: {why}")]
     BadOperations { why: String },
 }

@@ -47,7 +47,9 @@ use self::chunk::ParsedChange;
 use self::held::Held;
 use self::index::Index;
 use crate::id::{ActorId, ChangeHash};
-use crate::limits::{DOCUMENT_CHANGES_MAX, HEADS_MAX, OP_COUNTER_JUMP_MAX, OP_COUNTER_SKIPPED_MAX};
+use crate::limits::{
+    DOCUMENT_CHANGES_MAX, DOCUMENT_OPS_MAX, HEADS_MAX, OP_COUNTER_JUMP_MAX, OP_COUNTER_SKIPPED_MAX,
+};
 use crate::time::Timestamp;
 
 /// What the graph must know of one change to place it.
@@ -105,12 +107,13 @@ pub struct Graph<P> {
     /// Where the bytes of the nodes after the packed ones are.
     payloads: Vec<P>,
     /// How many nodes, from the first, are durable.
-    settled: usize,
+    settled: u32,
     /// The settled nodes that no settled node depends on.
     heads: Vec<u32>,
     authors: Authors,
     /// Operation numbers that no change used.
     skipped: u32,
+    operations: u32,
     held: Option<Box<Held<P>>>,
 }
 
@@ -149,6 +152,8 @@ pub enum Refusal {
     CounterJump { known: u64, start: u64 },
     #[error("the document is full: it has {DOCUMENT_CHANGES_MAX} changes")]
     Full,
+    #[error("the document is full: it has {DOCUMENT_OPS_MAX} operations")]
+    TooManyOperations,
     #[error("the document has {HEADS_MAX} heads; whoever writes next must merge some")]
     TooManyHeads,
 }
@@ -183,6 +188,7 @@ impl<P> Graph<P> {
             heads: Vec::new(),
             authors: Authors::default(),
             skipped: 0,
+            operations: 0,
             held: None,
         }
     }
@@ -269,7 +275,7 @@ impl<P> Graph<P> {
     /// If there are not that many items.
     pub fn settle(&mut self, end: Position) {
         assert!(end <= self.nodes.len(), "only what is there can be durable");
-        for position in self.settled..end {
+        for position in self.len()..end {
             let deps = &self.edges[self.edges_of(position)];
             self.heads.retain(|head| !deps.contains(head));
             if self.heads.len() == self.heads.capacity() {
@@ -278,7 +284,7 @@ impl<P> Graph<P> {
             }
             self.heads.push(index_of(position));
         }
-        self.settled = self.settled.max(end);
+        self.settled = self.settled.max(count(end));
     }
 
     /// The settled changes that no settled change depends on, sorted.
@@ -290,12 +296,12 @@ impl<P> Graph<P> {
 
     /// Whether the change is settled.
     pub fn contains(&self, id: &ChangeHash) -> bool {
-        self.position(id).is_some_and(|position| position < self.settled)
+        self.position(id).is_some_and(|position| position < self.len())
     }
 
     /// How many changes are settled.
     pub fn len(&self) -> usize {
-        self.settled
+        self.settled as usize
     }
 
     pub fn is_empty(&self) -> bool {
@@ -345,7 +351,7 @@ impl<P> Graph<P> {
     /// If not everything before `end` is settled, or an earlier snapshot reaches further.
     pub fn pack(&mut self, end: Position, left_out: &[ChangeHash]) {
         let packed = self.packed();
-        assert!((packed..=self.settled).contains(&end), "snapshots grow, and hold only what is durable");
+        assert!((packed..=self.len()).contains(&end), "snapshots grow, and hold only what is durable");
         let unpacked = self.payloads.drain(..end - packed);
         let mut kept = self.kept.take().unwrap_or_default();
         kept.extend(unpacked.enumerate().map(|(offset, payload)| (packed + offset, payload)));
@@ -399,7 +405,7 @@ impl<P> Graph<P> {
         let Some(oldest) = wanted.first().copied() else { return true };
         let mut walk = Walk::default();
         for id in heads {
-            if let Some(position) = self.position(id).filter(|position| *position < self.settled) {
+            if let Some(position) = self.position(id).filter(|position| *position < self.len()) {
                 walk.push(position, false);
             }
         }
@@ -486,6 +492,11 @@ impl<P> Graph<P> {
             return Err(jump);
         }
         let max_op = u32::try_from(*max_op).map_err(|_| jump)?;
+        let operations = u64::from(self.operations) + (u64::from(max_op) + 1).saturating_sub(*start_op);
+        if operations > DOCUMENT_OPS_MAX {
+            return Err(Refusal::TooManyOperations);
+        }
+        self.operations = u32::try_from(operations).expect("bounded above");
         self.skipped += u32::try_from(skipped).expect("bounded above");
         self.authors.note(actor, Last { seq: last.seq + 1, max_op });
         Ok(max_op)

@@ -69,6 +69,10 @@ pub const DOCUMENT_UNPACKED_FREE: usize = 1 << 26;
 /// And what it may unpack to beyond for each of its bytes. People's histories are a hundred times as long as packed.
 pub const DOCUMENT_UNPACKED_PER_BYTE_MAX: usize = 1 << 10;
 
+/// Most operations of one document, in all its changes: as many as a packed document may have. Otherwise changes of a hundred
+/// bytes, each of a hundred thousand operations, would exhaust whoever opens the document.
+pub const DOCUMENT_OPS_MAX: u64 = DOCUMENT_ROWS_MAX;
+
 /// Most heads of a document accepted from a peer. Each is one device's unmerged work, or one row of an import.
 pub const HEADS_MAX: usize = 1 << 14;
 

@@ -7,6 +7,7 @@ use automerge::{ActorId, Automerge, ExpandedChange, ObjType, ScalarValue};
 use crdt_core::document::{Change, Document};
 use crdt_core::graph::chunk::{InvalidChunk, Malformed, ParsedChange};
 use crdt_core::graph::{Graph, Item};
+use crdt_core::limits::{CHANGE_OPS_MAX, DOCUMENT_OPS_MAX};
 use crdt_core::time::Timestamp;
 use sha2::{Digest, Sha256};
 
@@ -145,6 +146,36 @@ fn a_mark_that_ends_before_it_begins_can_be_applied_but_never_loaded() {
 
 fn is_taken_by_device(change: &[u8]) -> bool {
     phone().apply([Change::parse(change).unwrap()]).unwrap().refused.is_empty()
+}
+
+#[test]
+fn small_changes_of_many_operations_fill_a_document_and_do_not_burst_it() {
+    // A hundred thousand equal values, in a hundred and some bytes.
+    let change = |n: u8| {
+        let list = Op { action: OpType::Make(ObjType::List), ..put("list") };
+        let insert = |counter: u64| Op {
+            action: OpType::Put(ScalarValue::Null),
+            obj: ObjectId::Id(OpId(1, stranger(n))),
+            key: Key::Seq(if counter == 2 {
+                ElementId::Head
+            } else {
+                ElementId::Id(OpId(counter - 1, stranger(n)))
+            }),
+            pred: Vec::new().into(),
+            insert: true,
+        };
+        let operations = std::iter::once(list).chain((2..=CHANGE_OPS_MAX as u64).map(insert)).collect();
+        ParsedChange::parse(&bytes(expanded(n, 1, operations))).unwrap()
+    };
+    let mut graph = Graph::new();
+    let many = u8::try_from(DOCUMENT_OPS_MAX / CHANGE_OPS_MAX as u64).unwrap();
+    for n in 1..=many + 1 {
+        let parsed = change(n);
+        assert!(parsed.bytes.len() < 200);
+        let refused = graph.insert(Item::from(&parsed), parsed.bytes, Timestamp::ZERO).refused;
+        let is_full = matches!(refused[..], [(_, crdt_core::graph::Refusal::TooManyOperations)]);
+        assert_eq!(is_full, n > many, "{refused:?}");
+    }
 }
 
 /// A change that puts one value, with these columns, under a checksum that holds.

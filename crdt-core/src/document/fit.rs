@@ -16,7 +16,7 @@ use super::change::{automerge_hash, hash_of};
 use super::{Change, Refusal};
 use crate::graph::chunk::{Action, ChangeBody, Key, Operation, OperationRef};
 use crate::id::{ActorId, ChangeHash};
-use crate::limits::{OP_COUNTER_JUMP_MAX, OP_COUNTER_SKIPPED_MAX};
+use crate::limits::{DOCUMENT_OPS_MAX, OP_COUNTER_JUMP_MAX, OP_COUNTER_SKIPPED_MAX};
 
 /// What has been numbered so far.
 #[derive(Default)]
@@ -24,6 +24,7 @@ pub(super) struct Numbers {
     pub(super) by_actor: BTreeMap<ActorId, Last>,
     /// Operation numbers that no change used.
     skipped: u64,
+    operations: u64,
 }
 
 /// An actor's last change: its number, and that of its last operation.
@@ -39,6 +40,7 @@ impl Numbers {
         let mut max_ops = BTreeMap::new();
         for meta in document.get_changes_meta(&[]) {
             let below = meta.deps.iter().filter_map(|dep| max_ops.get(dep)).max().copied().unwrap_or(0);
+            numbers.operations += (meta.max_op + 1).saturating_sub(meta.start_op);
             numbers.skipped += meta.start_op.saturating_sub(below + 1);
             max_ops.insert(meta.hash, meta.max_op);
             let actor = ActorId::from_slice(meta.actor.to_bytes()).expect("checked when it came in");
@@ -72,6 +74,11 @@ impl Numbers {
         {
             return Err(jump);
         }
+        let operations = self.operations + (change.max_op() + 1 - start);
+        if operations > DOCUMENT_OPS_MAX {
+            return Err(Refusal::Full);
+        }
+        self.operations = operations;
         self.skipped += skipped;
         self.by_actor.insert(actor, Last { seq, max_op: change.max_op() });
         Ok(())

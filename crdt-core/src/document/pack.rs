@@ -2,6 +2,7 @@
 
 use super::change::hash_of;
 use super::{Document, LoadError};
+use crate::graph::chunk::split;
 use crate::graph::{Authorship, Item};
 use crate::id::{ActorId, ChangeHash};
 
@@ -48,7 +49,18 @@ pub fn pack(bytes: &[u8]) -> Result<Packed, LoadError> {
     let (document, applied) = Document::load_reporting(bytes, reader)?;
     let refused = applied.refused.into_iter().map(|(hash, _)| hash);
     let left_out = refused.chain(document.held.hashes().copied()).collect();
-    Ok(Packed { items: document.items(), bytes: document.save(), left_out })
+    let bytes = document.save();
+    check(&bytes)?;
+    Ok(Packed { items: document.items(), bytes, left_out })
+}
+
+/// Checks that whoever is served what was packed will take it: what replaces single changes must be as good as they are.
+fn check(bytes: &[u8]) -> Result<(), LoadError> {
+    for chunk in split(bytes) {
+        let chunk = chunk?.packed()?;
+        chunk.unpack()?.check_fit().map_err(|misfit| LoadError::Damaged { why: misfit.to_string() })?;
+    }
+    Ok(())
 }
 
 impl Document {

@@ -161,6 +161,7 @@ fn every_bound_of_the_protocol_is_the_one_in_force() {
         ("CHANGE_BYTES_MAX", limits::CHANGE_BYTES_MAX),
         ("CHANGE_DEPS_MAX", limits::CHANGE_DEPS_MAX),
         ("CHANGE_OPS_MAX", limits::CHANGE_OPS_MAX),
+        ("DOCUMENT_OPS_MAX", usize::try_from(limits::DOCUMENT_OPS_MAX).unwrap()),
         ("DOCUMENT_BYTES_MAX", limits::DOCUMENT_BYTES_MAX),
         ("DOCUMENT_INFLATED_BYTES_MAX", limits::DOCUMENT_INFLATED_BYTES_MAX),
         ("DOCUMENT_ROWS_MAX", usize::try_from(limits::DOCUMENT_ROWS_MAX).unwrap()),
