@@ -179,8 +179,8 @@ fn a_revoked_subject_is_asked_out_at_once() {
     assert!(guarded.join("phone", &token).is_err());
     let ping = Frame::Ping { route: laptop.route(), count: 1 }.encode();
     laptop.send_bytes(ping).unwrap();
-    let pong = laptop.receive().unwrap();
-    assert!(matches!(Frame::decode(&pong), Ok(Frame::Pong { count: 1, .. })), "others go on");
+    let answer = laptop.receive().unwrap();
+    assert!(matches!(Frame::decode(&answer), Ok(Frame::Pong { count: 1, .. })), "others go on");
 }
 
 #[test]
