@@ -103,6 +103,7 @@ pub struct Graph<P> {
     index: Index,
     /// How many nodes, from the first, are packed in one snapshot and have no bytes of their own, but for those in `kept`.
     packed: u32,
+    #[expect(clippy::box_collection, reason = "one word in the many graphs that need none")]
     kept: Option<Box<BTreeMap<Position, P>>>,
     /// Where the bytes of the nodes after the packed ones are.
     payloads: Vec<P>,

@@ -18,6 +18,7 @@ const FEW: usize = 8;
 #[derive(Debug, Default)]
 pub(super) struct Authors {
     few: Vec<(ActorId, Last)>,
+    #[expect(clippy::box_collection, reason = "one word in the many graphs that need none")]
     more: Option<Box<BTreeMap<ActorId, Last>>>,
 }
 

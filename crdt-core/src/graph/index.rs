@@ -55,7 +55,7 @@ impl Slots {
     fn set(&mut self, slot: usize, value: u32) {
         match self {
             Self::Narrow(slots) => {
-                slots[slot] = u16::try_from(value).expect("there are more slots than positions")
+                slots[slot] = u16::try_from(value).expect("there are more slots than positions");
             }
             Self::Wide(slots) => slots[slot] = value,
         }

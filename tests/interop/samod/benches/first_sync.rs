@@ -112,10 +112,10 @@ fn between_live_documents(cart: &Automerge) -> Outcome {
 
 /// Two repositories in one process, already connected.
 async fn between_repositories(cart: &Automerge) -> Outcome {
-    let (server, device) = (Repo::build_tokio().load().await, Repo::build_tokio().load().await);
-    let served = server.create(cart.clone()).await.expect("the repository runs");
+    let (relay, device) = (Repo::build_tokio().load().await, Repo::build_tokio().load().await);
+    let served = relay.create(cart.clone()).await.expect("the repository runs");
     let url = Url::parse("channel://first-sync").expect("a URL");
-    let dialer = Arc::new(ChannelDialer::new(server.make_acceptor(url).expect("the repository runs")));
+    let dialer = Arc::new(ChannelDialer::new(relay.make_acceptor(url).expect("the repository runs")));
     // It may begin as soon as they are connected.
     let began = Instant::now();
     let dialled = device.dial(BackoffConfig::default(), dialer).expect("the repository runs");
@@ -130,6 +130,6 @@ async fn between_repositories(cart: &Automerge) -> Outcome {
     }
     let time = began.elapsed();
     device.stop().await;
-    server.stop().await;
+    relay.stop().await;
     Outcome { time, bytes: None }
 }
