@@ -23,6 +23,7 @@ pub(super) fn run(mut args: Args) -> Result<bool> {
 
 /// Builds an example and runs it to its end.
 pub(super) fn run_example(example: &Target) -> Result<()> {
-    let run = Run::cargo().args("run --quiet --locked --package").arg(&example.package);
-    run.arg("--example").arg(&example.name).folder(workspace::root()).go()
+    // Together with the others, so that what the tests were built of is not built again.
+    Run::cargo().args("build --quiet --locked --workspace --examples").folder(workspace::root()).go()?;
+    Run::new(workspace::target().join("debug/examples").join(&example.name)).folder(workspace::root()).go()
 }
