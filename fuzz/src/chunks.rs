@@ -18,8 +18,11 @@ pub fn read(bytes: &[u8]) -> bool {
     let Ok(parsed) = ParsedChange::parse(&chunk) else { return false };
     let theirs = automerge::Change::try_from(&chunk[..]).expect("what is accepted, Automerge accepts");
     assert_eq!(theirs.hash().0, *parsed.hash.as_bytes());
-    let respelled = automerge::Change::from(theirs.decode());
-    assert_eq!(respelled.raw_bytes(), theirs.raw_bytes());
+    // Spelled anew from its parts, a change has its dependencies sorted; in a document they stay as they were.
+    if parsed.deps.is_sorted() {
+        let respelled = automerge::Change::from(theirs.decode());
+        assert_eq!(respelled.raw_bytes(), theirs.raw_bytes());
+    }
 
     let change = Change::parse(&chunk).expect("what is accepted, Automerge accepts");
     let mut document = Document::new(ActorId::from_bytes([9; 16]));
