@@ -140,7 +140,9 @@ impl Replica {
         let tells_durable = session.tells_durable();
         let is_relay = session.role == Role::Relay;
         let exchange = session.exchanges.entry(document).or_insert_with(|| begin(ready, &peer));
-        (exchange.halted, exchange.is_unavailable) = (None, false);
+        exchange.is_unavailable = false;
+        // Who asked for a pause has let the exchange go: a message that was late, or came twice, does not bring it back.
+        exchange.halted = exchange.halted.filter(|halt| matches!(halt, Halt::Until(_)));
         let before = exchange.stage.clone();
         if matches!(before, Stage::New | Stage::Opened { .. }) {
             exchange.stage = Stage::Active;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::world::{CART, RELAY, World};
+use super::world::{CART, RELAY, World, kind};
 use crate::replica::{
     Command, CommandId, CommandOutcome, CommandStatus, ConnectionStatus, EndpointId, ErrorClass, Event,
     Input, Priority,
@@ -208,6 +208,24 @@ fn a_relay_whose_disk_failed_is_asked_again_after_a_while() {
     world.pass(Duration::from_secs(20));
     assert_eq!(world.devices[PHONE].replica.pending_operations(), 0);
     assert_eq!(world.devices[PHONE].dialled.len(), 1, "over the same connection");
+}
+
+#[test]
+fn a_message_that_comes_twice_does_not_end_the_pause_that_a_relay_asked_for() {
+    let mut world = World::new(&["phone", "laptop"]);
+    world.open(PHONE, CART);
+    world.connect(PHONE);
+    world.open(LAPTOP, CART);
+    world.connect(LAPTOP);
+    world.put(LAPTOP, CART, "bread");
+    let again = world.devices[PHONE].received.iter().rev().find(|frame| kind(frame) == "sync").cloned();
+    world.relay.failing.insert(CART);
+    world.put(PHONE, CART, "milk");
+    world.relay.failing.clear();
+    let connection = world.connections(PHONE)[0];
+    world.give(PHONE, Input::Received { connection, frame: again.expect("bread came by one") });
+    world.pass(Duration::from_secs(20));
+    assert_eq!(world.devices[PHONE].replica.pending_operations(), 0);
 }
 
 #[test]

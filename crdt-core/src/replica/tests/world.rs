@@ -37,6 +37,8 @@ pub(super) struct Device {
     pub(super) events: Vec<Event>,
     pub(super) commands: Vec<(Command, u32)>,
     pub(super) dialled: Vec<(Timestamp, EndpointId)>,
+    /// Frames received from the relay.
+    pub(super) received: Vec<Vec<u8>>,
     /// Frames sent, by what people call them.
     pub(super) sent: Vec<&'static str>,
     /// Every output, for comparing runs.
@@ -175,6 +177,7 @@ impl World {
                 is_quiet = false;
                 if let Some(link) = self.links.iter().find(|known| known.id == link) {
                     let (device, connection) = link.from;
+                    self.devices[device].received.push(frame.clone());
                     self.hand(device, Input::Received { connection, frame });
                 }
             }
@@ -285,6 +288,7 @@ impl Device {
             events: Vec::new(),
             commands: Vec::new(),
             dialled: Vec::new(),
+            received: Vec::new(),
             sent: Vec::new(),
             trace: Vec::new(),
             runs: 0,
@@ -369,6 +373,7 @@ pub(super) fn kind(frame: &[u8]) -> &'static str {
         Frame::Unavailable { .. } => "unavailable",
         Frame::Ephemeral(_) => "ephemeral",
         Frame::Denied { .. } => "denied",
+        Frame::Durable { .. } => "durable",
         Frame::Open { .. } => "open",
         Frame::Presence { .. } => "presence",
         Frame::Ping { .. } => "ping",
