@@ -269,9 +269,13 @@ impl Room {
 
     /// Whether nothing would be lost if the room were forgotten: everything is on disk, and nobody is there.
     pub(super) fn is_quiet(&self) -> bool {
-        let is_compacting = matches!(self.compaction, Compaction::Running { .. });
         let is_busy = self.errands.as_ref().is_some_and(|errands| !errands.is_done());
-        self.followers.is_empty() && !is_busy && !is_compacting
+        self.followers.is_empty() && !is_busy && !self.is_compacting()
+    }
+
+    /// Whether a snapshot is being made.
+    pub(super) fn is_compacting(&self) -> bool {
+        matches!(self.compaction, Compaction::Running { .. })
     }
 
     /// What the holder of a permit may do here. A document that nobody has begun may be begun, or waited for by those whose

@@ -145,11 +145,15 @@ impl Hub {
             Ok(read) => {
                 room.end_reading(read.changes, read.snapshot);
                 self.sizes.replace(before, room.sizes());
-                self.note_hot(key);
+                // They are told before the bytes can be forgotten again, however little may be kept.
                 for follower in waiting {
                     self.note_dirty(follower, key.document);
+                    self.speak(follower);
                 }
+                self.note_hot(key);
             }
+            // What was asked for has just been packed. Those who wait are told once that is known here.
+            Err(LoadError::Missing { .. }) if room.is_compacting() => room.end_reading(Vec::new(), None),
             Err(error) => {
                 room.end_reading(Vec::new(), None);
                 let reason = format!("the document can't be served: {error}");
@@ -178,10 +182,13 @@ impl Hub {
             }
             None => room.fail_compaction(),
         }
-        let after = room.sizes();
+        let (after, waiting) = (room.sizes(), room.waiting_for_bytes());
         self.sizes.replace(before, after);
         let tenant_bytes = self.tenant_bytes.entry(key.tenant.clone()).or_default();
         *tenant_bytes = (*tenant_bytes + after.stored).saturating_sub(before.stored);
+        for follower in waiting {
+            self.note_dirty(follower, key.document);
+        }
         self.note_quiet(key);
     }
 }

@@ -9,11 +9,11 @@ use crdt_core::sync::{Manner, State};
 use crdt_core::time::Timestamp;
 use crdt_core::wire::{Capabilities, Frame, PeerId, PeerMetadata, PeerRef, Route};
 
-use super::super::{Hub, Input, Limits, Output, Place, ReadBytes, Shards};
+use super::super::{Compacted, Hub, Input, Limits, Output, Place, ReadBytes, Shards};
 use crate::access::Permit;
 use crate::compaction::Source;
 use crate::id::{ConnectionId, DocumentKey, Position, Subject, Tenant};
-use crate::store::{CommitError, Memory, Store, Write};
+use crate::store::{CommitError, LoadError, Memory, Store, Write};
 
 pub(super) const CART: DocumentId = DocumentId::from_bytes([7; 16]);
 
@@ -149,7 +149,7 @@ impl Stage {
             }
             Output::Read { key, positions, snapshot } => {
                 let read = self.read(&key, &positions, snapshot);
-                self.hub_at(index).handle(now, Input::Read { key, read: Ok(read) });
+                self.hub_at(index).handle(now, Input::Read { key, read });
             }
             Output::Append(append) => {
                 self.appends.push_back(append);
@@ -161,11 +161,15 @@ impl Stage {
         }
     }
 
-    pub(super) fn read(&self, key: &DocumentKey, positions: &[Position], snapshot: bool) -> ReadBytes {
-        ReadBytes {
-            changes: self.store.read(key, positions).unwrap(),
-            snapshot: snapshot.then(|| self.store.read_snapshot(key).unwrap()),
-        }
+    pub(super) fn read(
+        &self,
+        key: &DocumentKey,
+        positions: &[crate::id::Position],
+        snapshot: bool,
+    ) -> Result<ReadBytes, LoadError> {
+        let changes = self.store.read(key, positions)?;
+        let snapshot = snapshot.then(|| self.store.read_snapshot(key)).transpose()?;
+        Ok(ReadBytes { changes, snapshot })
     }
 
     /// The disk answers the oldest append.
@@ -185,6 +189,13 @@ impl Stage {
 
     /// Makes the one snapshot that was asked for. Returns of what, and before which position.
     pub(super) fn compact(&mut self) -> (DocumentKey, Position) {
+        let (key, through, compacted) = self.pack();
+        self.handle(Input::Compacted { key: key.clone(), compacted: Some(compacted) });
+        (key, through)
+    }
+
+    /// As [`Stage::compact`], but the relay does not know yet.
+    pub(super) fn pack(&mut self) -> (DocumentKey, Position, Compacted) {
         let asked = self.outputs.iter().filter_map(|output| match output {
             Output::Compact { key, through } => Some((key.clone(), *through)),
             _ => None,
@@ -193,8 +204,7 @@ impl Stage {
         let packed = Source::read(&*self.store, &key, through).unwrap().pack().unwrap();
         let write = Write::Snapshot { key: key.clone(), snapshot: packed.snapshot };
         self.store.commit(vec![write]).remove(0).unwrap();
-        self.handle(Input::Compacted { key: key.clone(), compacted: Some(packed.compacted) });
-        (key, through)
+        (key, through, packed.compacted)
     }
 
     /// The relay's process ends, with all that had not reached the disk, and begins anew.

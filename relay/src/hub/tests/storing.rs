@@ -6,7 +6,7 @@ use crdt_core::wire::{Capabilities, DenialCode, Frame};
 
 use super::stage::{CART, Device, Stage, key, shop, user};
 use crate::access::Permit;
-use crate::hub::{Input, Output};
+use crate::hub::{Input, Limits, Output};
 use crate::id::{Position, Sequence};
 use crate::store::{Loaded, News};
 
@@ -218,6 +218,41 @@ fn bytes_leave_memory_before_the_graph_does_and_are_read_again() {
     assert!(warm > cool + 1000, "{warm} {cool}");
 
     let mut laptop = Device::join(&mut stage, "laptop", user("student-7"));
+    stage.talk(&mut [&mut laptop]);
+    assert_eq!(laptop.heads(), phone.heads());
+}
+
+#[test]
+fn a_document_that_is_larger_than_the_cache_is_served_all_the_same() {
+    let limits = Limits { compact_after: 8, cache_bytes_max: 1, ..Limits::default() };
+    let mut stage = Stage::with_limits(limits);
+    let mut phone = Device::join(&mut stage, "phone", user("student-7"));
+    for number in 0..10 {
+        phone.write(&format!("note {number}"));
+        stage.talk(&mut [&mut phone]);
+    }
+    stage.compact();
+    let mut laptop = Device::join(&mut stage, "laptop", user("student-7"));
+    let mut tablet = Device::join(&mut stage, "tablet", user("student-7"));
+    stage.talk(&mut [&mut laptop, &mut tablet]);
+    assert_eq!((laptop.heads(), tablet.heads()), (phone.heads(), phone.heads()));
+}
+
+#[test]
+fn who_asks_for_what_is_just_being_packed_is_told_when_it_is() {
+    let mut stage = Stage::with_limits(Limits { compact_after: 8, ..Limits::default() });
+    let mut phone = Device::join(&mut stage, "phone", user("student-7"));
+    for number in 0..8 {
+        phone.write(&format!("note {number}"));
+        stage.talk(&mut [&mut phone]);
+    }
+    stage.wait(Duration::from_secs(4)); // the changes are only on disk now, one by one
+    let (key, _, compacted) = stage.pack(); // and now they are not
+    let mut laptop = Device::join(&mut stage, "laptop", user("student-7"));
+    stage.talk(&mut [&mut laptop]);
+    assert!(laptop.document.is_empty());
+    assert!(laptop.others.is_empty(), "nothing is refused");
+    stage.handle(Input::Compacted { key, compacted: Some(compacted) });
     stage.talk(&mut [&mut laptop]);
     assert_eq!(laptop.heads(), phone.heads());
 }
