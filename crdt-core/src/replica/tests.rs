@@ -1,5 +1,6 @@
 //! Stories of devices, told in memory.
 
+mod drill;
 mod hostile;
 mod relay;
 mod stories;

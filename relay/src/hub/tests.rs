@@ -2,6 +2,7 @@
 
 mod stage;
 
+mod drill;
 mod following;
 mod packed;
 mod refusing;
