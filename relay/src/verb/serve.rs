@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
-use relay::config::{Admission, Config, LogFormat};
+use relay::config::{Admission, Config, KeyFile, LogFormat};
 use relay::server::Server;
 use tokio::net::TcpListener;
 
@@ -44,13 +44,18 @@ fn greeting(config: &Config, address: SocketAddr) -> String {
     };
     let (header, notice) = match &config.admission {
         Admission::Everyone => (
-            "",
+            String::new(),
             "NOBODY IS ASKED WHO THEY ARE: whoever reaches this address reads and writes every document.",
         ),
-        Admission::Bearers(_) => (
-            " -H \"authorization: Bearer $(relay token admin --role admin)\"",
-            "Only bearers of a token are let in.",
-        ),
+        Admission::Bearers(files) => {
+            let token = match &files.keys {
+                KeyFile::Secret(path) => {
+                    format!("$(relay token admin --role admin --token-secret {})", path.display())
+                }
+                KeyFile::Pem(_) | KeyFile::Jwks(_) => "TOKEN".to_owned(),
+            };
+            (format!(" -H \"authorization: Bearer {token}\""), "Only bearers of a token are let in.")
+        }
     };
     format!(
         "relay        ws://{address}\n\
