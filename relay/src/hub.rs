@@ -106,8 +106,8 @@ pub enum Input {
     Compacted { key: DocumentKey, compacted: Option<Compacted> },
     /// The access of a document has been changed, and stored.
     AccessChanged { key: DocumentKey, access: Access },
-    /// A document has been erased from the store.
-    Erased { key: DocumentKey },
+    /// A document has been erased from the store, and the change feed tells so here.
+    Erased { key: DocumentKey, sequence: Sequence },
     /// The relay is about to stop. Peers are asked to come back at a random moment within this span.
     GoingAway { reconnect_after_min: Duration, reconnect_after_max: Duration },
     /// Time has passed. Due about once a second.
@@ -297,7 +297,7 @@ impl Hub {
             Input::Stored { key, stored } => self.stored(&key, stored),
             Input::Compacted { key, compacted } => self.compacted(&key, compacted),
             Input::AccessChanged { key, access } => self.access_changed(&key, access),
-            Input::Erased { key } => self.erased(&key),
+            Input::Erased { key, sequence } => self.erased(&key, sequence),
             Input::GoingAway { reconnect_after_min, reconnect_after_max } => {
                 self.going_away(reconnect_after_min, reconnect_after_max);
             }

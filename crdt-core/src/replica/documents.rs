@@ -8,6 +8,7 @@ use super::event::{ErrorClass, Event, Failure, OperationId, Quota};
 use super::holding::{Holding, Phase, Ready, Told};
 use super::port::{Intent, Output, RecordKey, StorageRequest, WriteId};
 use super::queue::Priority;
+use super::session::Halt;
 use super::standing::Standing;
 use super::timer::Timer;
 use super::{Replica, Writer, Written};
@@ -91,9 +92,18 @@ impl Replica {
                 if let Some(ready) = holding.ready_mut().filter(|_| is_new) {
                     ready.told = Told::Nothing;
                 }
+                self.ask_again(document);
                 self.tell_opened(document);
                 self.introduce(document);
             }
+        }
+    }
+
+    /// Whoever refused the document for good may have changed their mind: asked for it by a person, it is tried once more.
+    fn ask_again(&mut self, document: DocumentId) {
+        let exchanges = self.sessions.values_mut().filter_map(|session| session.exchanges.get_mut(&document));
+        for exchange in exchanges.filter(|exchange| exchange.halted == Some(Halt::ForGood)) {
+            exchange.start_over();
         }
     }
 

@@ -181,6 +181,16 @@ impl State {
         self.idle_rounds = 0;
     }
 
+    /// The peer told, outside of the exchange, that it has exactly these heads, all of which are here, and that it reads
+    /// whole-document chunks: what it lacks can be sent at once, without asking.
+    pub fn hear_heads(&mut self, heads: &[ChangeHash]) {
+        self.shared = heads.into();
+        self.theirs = Some(Theirs { heads: heads.into(), need: Box::default(), have: Box::default() });
+        self.peer = Peer { reads_documents: true, understands_reset: true, ..self.peer };
+        self.waits = Waits::No;
+        self.idle_rounds = 0;
+    }
+
     /// Whether the peer has told that it reads whole-document chunks.
     pub fn peer_reads_documents(&self) -> bool {
         self.peer.reads_documents

@@ -20,11 +20,8 @@ impl Hub {
         }
         let room = match loaded {
             Ok((loaded, usage)) => {
-                let known = self.tenant_bytes.entry(key.tenant.clone()).or_insert(usage.bytes);
-                if self.shard.has_others() {
-                    // The other hubs' documents count as well, and only the store sees them.
-                    *known = usage.bytes;
-                }
+                // Other hubs' documents count as well, and what was erased or could not be stored does not: the store knows.
+                self.tenant_bytes.insert(key.tenant.clone(), usage.bytes);
                 match loaded {
                     Loaded::Unknown => Ok(Room::new(self.now)),
                     Loaded::Erased { .. } => {
@@ -52,11 +49,16 @@ impl Hub {
     fn opened(&mut self, key: &DocumentKey, room: Room, waiting: Vec<Waiting>) {
         self.counters.documents_loaded += u64::from(room.is_begun());
         self.sizes.replace(super::Sizes::default(), room.sizes());
+        let is_begun = room.is_begun();
         self.rooms.insert(key.clone(), Slot::Open(Box::new(room)));
         self.note_hot(key);
         for Waiting { connection, call } in waiting {
             // Where an earlier one is refused, a room that holds nothing is gone, and has to be loaded again.
             self.call(connection, key.document, call);
+        }
+        if is_begun {
+            // It came without anybody noticing: the disk kept what it said it could not.
+            self.arrive_all(key);
         }
         self.note_quiet(key);
     }
@@ -92,10 +94,15 @@ impl Hub {
         for follower in followers {
             self.note_dirty(follower, key.document);
         }
+        self.arrive_all(key);
+        self.note_quiet(key);
+    }
+
+    /// A document is there: whoever asked for it before it was is told.
+    fn arrive_all(&mut self, key: &DocumentKey) {
         for connection in self.wanted.remove(key).unwrap_or_default() {
             self.arrive(connection, key);
         }
-        self.note_quiet(key);
     }
 
     /// A document that somebody asked for has been brought.

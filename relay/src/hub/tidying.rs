@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use crdt_core::wire::DenialCode;
 
 use super::refusing::Refused;
-use super::{Hub, Sizes, Slot};
+use super::{Hub, Output, Sizes, Slot};
 use crate::access::{Access, Right};
-use crate::id::{ConnectionId, DocumentKey};
+use crate::id::{ConnectionId, DocumentKey, Sequence};
 
 impl Hub {
     pub(super) fn tick(&mut self) {
@@ -118,7 +118,8 @@ impl Hub {
         }
     }
 
-    pub(super) fn erased(&mut self, key: &DocumentKey) {
+    pub(super) fn erased(&mut self, key: &DocumentKey, sequence: Sequence) {
+        self.outputs.push_back(Output::Advanced { tenant: key.tenant.clone(), sequence });
         let Some(Slot::Open(room)) = self.rooms.get_mut(key) else { return };
         let followers: Vec<_> = room.followers().collect();
         let (appends, sizes) = (room.appends(), room.sizes());

@@ -283,12 +283,11 @@ impl Worker {
                     Input::Compacted { key, compacted: stored.ok().map(|_| compacted) }
                 }
                 After::Tell { access, answer } => {
-                    let is_stored = stored.is_ok();
-                    drop(answer.send(stored.map(|_| access.clone()).map_err(Refusal::from)));
-                    match access {
-                        _ if !is_stored => continue,
-                        Some(access) => Input::AccessChanged { key, access },
-                        None => Input::Erased { key },
+                    drop(answer.send(stored.clone().map(|_| access.clone()).map_err(Refusal::from)));
+                    match (stored, access) {
+                        (Err(_), _) => continue,
+                        (Ok(_), Some(access)) => Input::AccessChanged { key, access },
+                        (Ok(committed), None) => Input::Erased { key, sequence: committed.sequence },
                     }
                 }
             };

@@ -272,3 +272,20 @@ fn a_message_to_whoever_is_here_is_taken_once() {
     assert_eq!(heard, [b"hello".to_vec(), b"again".to_vec()]);
     assert_eq!(world.devices[PHONE].sent.iter().filter(|kind| **kind == "ephemeral").count(), 4);
 }
+
+#[test]
+fn a_document_that_was_refused_is_asked_for_again_when_a_person_opens_it_again() {
+    let mut world = World::new(&["phone"]);
+    world.connect(PHONE);
+    world.open(PHONE, CART);
+    let (document, code) = (Some(CART), DenialCode::Forbidden);
+    let denial = Denial { document, code, reason: "you may not read this document", retry_after: None };
+    world.relay.announce(|route| Frame::Denied { route, denial: denial.clone() }.encode());
+    world.run();
+    let operation = world.put(PHONE, CART, "tea")[0];
+    world.pass(Duration::from_mins(2));
+    let confirmed = Event::OperationConfirmed { document: CART, operation };
+    assert!(!world.devices[PHONE].events.contains(&confirmed), "nobody insists by themselves");
+    world.open(PHONE, CART);
+    assert!(world.devices[PHONE].events.contains(&confirmed), "{:?}", world.devices[PHONE].events);
+}

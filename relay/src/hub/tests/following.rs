@@ -1,6 +1,7 @@
 //! Who follows what, who is told what, and who passes what on.
 
 use crdt_core::id::DocumentId;
+use crdt_core::sync::Message;
 use crdt_core::wire::{Capabilities, DeviceRef, Ephemeral, Frame, PeerRef, Presence, Route, SessionRef};
 use std::time::Duration;
 
@@ -293,6 +294,30 @@ fn hundreds_of_documents_are_opened_by_one_frame_and_answered_by_one() {
     let told = stage.take(connection);
     let sync = told.iter().find(|bytes| matches!(Frame::decode(bytes).unwrap(), Frame::Sync { .. }));
     assert!(sync.is_some(), "who opened follows");
+}
+
+#[test]
+fn who_opens_a_document_with_less_of_it_is_sent_the_rest_at_once_and_again_if_asked_again() {
+    let mut stage = Stage::new();
+    let mut laptop = Device::join(&mut stage, "laptop", user("student-7"));
+    laptop.write("one");
+    stage.talk(&mut [&mut laptop]);
+    let documents = vec![crdt_core::wire::DocumentHeads { document: CART, heads: laptop.heads() }];
+    laptop.write("two");
+    stage.talk(&mut [&mut laptop]);
+
+    let connection = stage.join("phone", user("student-7"), Capabilities::all());
+    stage.take(connection);
+    let route = Route { sender: PeerRef::new("phone").unwrap(), target: PeerRef::new("relay").unwrap() };
+    for _ in 0..2 {
+        stage.send(connection, &Frame::Open { route, documents: documents.clone() });
+        let answers = stage.take(connection);
+        let chunks = answers.iter().filter_map(|bytes| match Frame::decode(bytes).unwrap() {
+            Frame::Sync { data, .. } => Some(Message::decode(data).unwrap().chunks.len()),
+            _ => None,
+        });
+        assert_eq!(chunks.collect::<Vec<_>>(), [1], "the second change, and nothing is asked first");
+    }
 }
 
 #[test]

@@ -88,7 +88,7 @@ impl Stage {
             | Input::Stored { key, .. }
             | Input::Compacted { key, .. }
             | Input::AccessChanged { key, .. }
-            | Input::Erased { key } => Place::One(self.shards.holder(key.document)),
+            | Input::Erased { key, .. } => Place::One(self.shards.holder(key.document)),
             Input::Tick => Place::All,
             _ => Place::One(0),
         };

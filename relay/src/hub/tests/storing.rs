@@ -130,6 +130,25 @@ fn a_failed_append_is_told_and_nothing_is_pretended() {
 }
 
 #[test]
+fn who_waits_for_a_document_is_told_of_it_also_when_storing_it_seemed_to_fail() {
+    let mut stage = Stage::new();
+    let mut laptop = Device::join(&mut stage, "laptop", user("student-7"));
+    stage.talk(&mut [&mut laptop]);
+    let mut phone = Device::join(&mut stage, "phone", user("student-7"));
+    phone.write("ring twice");
+    stage.disk_is_prompt = false;
+    stage.talk(&mut [&mut phone]);
+    let append = stage.appends[0].clone();
+    stage.store.commit(vec![crate::store::Write::Append(append)]).remove(0).unwrap();
+    stage.fail_one();
+    stage.talk(&mut [&mut phone, &mut laptop]);
+    assert_eq!(laptop.heads(), [], "nobody knows that it is there");
+    phone.rejoin(&mut stage, user("student-7"));
+    stage.talk(&mut [&mut phone, &mut laptop]);
+    assert_eq!(laptop.heads(), phone.heads());
+}
+
+#[test]
 fn who_brings_what_is_on_its_way_to_the_disk_waits_for_it_as_well() {
     let mut stage = Stage::new();
     let mut phone = Device::join(&mut stage, "phone", user("student-7"));
@@ -313,7 +332,7 @@ fn an_erased_document_is_gone_for_everyone_at_once() {
     phone.told(|_| Some(()));
     let erase = crate::store::Write::Erase { key: key(CART), at: stage.now };
     stage.store.commit(vec![erase]).remove(0).unwrap();
-    stage.handle(Input::Erased { key: key(CART) });
+    stage.handle(Input::Erased { key: key(CART), sequence: Sequence(9) });
     phone.write("two");
     stage.talk(&mut [&mut phone]);
     let denials = phone.told(|frame| match frame {
