@@ -13,6 +13,7 @@ use crate::disk::{Flush, Health};
 use crate::network::{Delivery, NodeId};
 use crate::oracle::Violation;
 use crate::oracle::convergence::Copy;
+use crate::plan::Order;
 use crate::stage::{Event, Stage};
 
 /// One machine with its driver. The world calls it only while it has power, but for [`Node::power_on`].
@@ -43,6 +44,9 @@ pub trait Node {
     /// Somebody may do less than before: [`Stage::readers`] knows.
     fn permits_changed(&mut self, stage: &mut Stage);
 
+    /// The operator wants something done, and asks for it until it is.
+    fn obey(&mut self, _: &mut Stage, _: Order) {}
+
     /// The operator stops the node, which may say goodbye first.
     fn say_goodbye(&mut self, stage: &mut Stage);
 
@@ -54,6 +58,11 @@ pub trait Node {
 
     /// Checks what must hold at every moment.
     fn audit(&self) -> Result<(), Violation>;
+
+    /// Checks what must hold in the end.
+    fn account(&mut self, _: &Stage) -> Result<(), Violation> {
+        Ok(())
+    }
 
     /// What it has, in the end, of every document that it ought to have.
     fn copies(&self) -> Vec<(DocumentId, Copy)>;

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`Promises`] | what a relay advertised, or a device called confirmed, is on a disk by then; that, and what a device has on its own disk, is everywhere in the end |
 //! | [`Commands`] | a command that a device took is delivered, and a repetition carries the same key |
-//! | [`Readers`] | a document's content goes to those who may read it |
+//! | [`Readers`] | a document's content goes to those who may read it, and to nobody once it is erased |
 //! | [`convergence`] | in the end everyone who may read a document sees the same |
 //!
 //! That an exchange ends and that queues stay within their bounds is watched by the world itself, which alone sees every
@@ -20,6 +20,7 @@ pub use self::promises::{Promise, Promises};
 pub use self::readers::Readers;
 
 use crdt_core::id::{ChangeHash, DocumentId};
+use relay::id::Sequence;
 
 use crate::network::NodeId;
 use crate::plan::Person;
@@ -37,6 +38,12 @@ pub enum Violation {
     Unjust { device: NodeId, document: DocumentId, change: ChangeHash, why: String },
     #[error("{relay} sent the content of {document} to {person}, who may not read it")]
     Leaked { relay: NodeId, document: DocumentId, person: Person },
+    #[error("{relay} has or sends something of {document}, which was erased there")]
+    Risen { relay: NodeId, document: DocumentId },
+    #[error("the change feed of {relay} does not tell what became of {document}")]
+    Untold { relay: NodeId, document: DocumentId },
+    #[error("the change feed of {relay} ends at {end:?}, though it had come to {advanced:?}")]
+    Behind { relay: NodeId, end: Sequence, advanced: Sequence },
     #[error("command {key} of {device} was never delivered")]
     CommandLost { device: NodeId, key: String },
     #[error("command {key} was delivered, and nobody had submitted it under this key")]

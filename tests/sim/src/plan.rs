@@ -8,6 +8,7 @@ mod draw;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use crdt_core::id::DocumentId;
@@ -92,6 +93,8 @@ pub struct RelayWays {
     pub permit_millis: Option<u64>,
     /// How long a socket takes a frame, in milliseconds.
     pub socket_millis: u64,
+    /// How many hubs share a relay's documents.
+    pub hubs: NonZeroU16,
 }
 
 /// Somebody who follows no protocol.
@@ -128,6 +131,29 @@ pub enum Happening {
     Restart { relay: usize, lasting: Duration },
     /// Somebody loses the right to a document that was given to them.
     Revoke { document: DocumentId, person: Person },
+    /// An operator has something done at every relay.
+    Order(Order),
+}
+
+/// What an operator has a relay do to a stored document. It is asked for until it is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// The document itself lets somebody in from now on, whatever their permits say.
+    Share { document: DocumentId, person: Person, right: Right },
+    /// The document does not let somebody in any more.
+    Unshare { document: DocumentId, person: Person },
+    /// Nothing is to be left of the document.
+    Erase { document: DocumentId },
+}
+
+impl Order {
+    pub fn document(&self) -> DocumentId {
+        match self {
+            Self::Share { document, .. } | Self::Unshare { document, .. } | Self::Erase { document } => {
+                *document
+            }
+        }
+    }
 }
 
 /// A whole world, before it begins.

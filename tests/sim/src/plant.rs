@@ -18,6 +18,10 @@ pub enum Plant {
     NeverEnd,
     /// A relay bounds nothing.
     BoundNothing,
+    /// A relay's disk keeps what it says is erased.
+    KeepErased,
+    /// A relay's change feed tells of one head where there are several.
+    MisstateNews,
     /// A device's disk says that a write is done before it is.
     ForgetUnsynced,
     /// A device's disk forgets which operations wait for a relay.
@@ -29,7 +33,7 @@ pub enum Plant {
 }
 
 impl Plant {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::AdvertiseBeforeStored,
         Self::LoseChanges,
         Self::ForgetExchanges,
@@ -37,6 +41,8 @@ impl Plant {
         Self::ServeAnyone,
         Self::NeverEnd,
         Self::BoundNothing,
+        Self::KeepErased,
+        Self::MisstateNews,
         Self::ForgetUnsynced,
         Self::ForgetPending,
         Self::RetryUnderFreshKey,

@@ -224,6 +224,14 @@ impl World {
                     }
                 }
             }
+            Happening::Order(order) => {
+                self.stage.readers.ordered(order);
+                for id in (0..self.plan.relays).map(NodeId::Relay) {
+                    let Self { stage, nodes, .. } = self;
+                    nodes.get_mut(&id).expect("every node of the plan is there").obey(stage, order);
+                    self.settle(id);
+                }
+            }
         }
     }
 
@@ -319,10 +327,14 @@ impl World {
         if self.stage.violation().is_some() {
             return;
         }
+        for node in self.nodes.values_mut() {
+            let accounted = node.account(&self.stage);
+            self.stage.require(accounted);
+        }
         let mut documents: BTreeMap<DocumentId, Vec<Copy>> = BTreeMap::new();
         for node in self.nodes.values() {
             for (document, copy) in node.copies() {
-                if !self.may_read(copy.node, document) {
+                if !self.may_read(copy.node, document) || self.stage.readers.is_doomed(document) {
                     continue;
                 }
                 let contains = |change: &_| node.contains(document, change);

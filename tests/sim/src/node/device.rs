@@ -243,7 +243,8 @@ impl Device {
                 stage.promises.confirmed(id, document, operation.0);
             }
             Told::OperationRejected { document, operation, failure }
-                if stage.readers.right_of(document, self.person()) == Some(Right::Write) =>
+                if stage.readers.right_of(document, self.person()) == Some(Right::Write)
+                    && !stage.readers.is_doomed(document) =>
             {
                 let (change, why) = (operation.0, failure.message);
                 stage.require(Err(Violation::Unjust { device: id, document, change, why }));

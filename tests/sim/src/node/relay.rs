@@ -1,5 +1,7 @@
 //! A relay: a hub, its store, and the driver around them.
 
+mod feed;
+mod hubs;
 mod vault;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -11,10 +13,12 @@ use crdt_core::limits::FRAME_BYTES_MAX;
 use crdt_core::sync::Message;
 use crdt_core::wire::{Frame, PeerId, StorageId};
 use relay::access::{Permit, Right as Granted};
-use relay::hub::{Hub, Input, Limits, Output, Rate};
-use relay::id::{ConnectionId, DocumentKey, Subject, Tenant};
+use relay::hub::{Input, Limits, Output, Rate};
+use relay::id::{ConnectionId, DocumentKey};
 
-use self::vault::{Answer, Job, Vault};
+use self::feed::Follower;
+use self::hubs::Hubs;
+use self::vault::{Answer, Job, Vault, granted, key_of, subject_of, tenant};
 use super::{Body, Node};
 use crate::agenda::Agenda;
 use crate::chance::Chance;
@@ -22,7 +26,7 @@ use crate::disk::{Disk, Flush, Health, Outcome};
 use crate::network::{Arrival, Delivery, LinkId, NodeId};
 use crate::oracle::Violation;
 use crate::oracle::convergence::Copy;
-use crate::plan::{BEGINNING, Person, Plan, Right, TENANT};
+use crate::plan::{BEGINNING, Order, Person, Plan};
 use crate::plant::Plant;
 use crate::stage::{Event, Stage};
 
@@ -40,7 +44,7 @@ pub struct Relay {
     chance: Chance,
     limits: Limits,
     /// There while there is power.
-    hub: Option<Hub>,
+    hubs: Option<Hubs>,
     disk: Disk<Job>,
     vault: Vault,
     sockets: BTreeMap<LinkId, Socket>,
@@ -49,6 +53,10 @@ pub struct Relay {
     /// Documents that the disk was asked for.
     loading: BTreeSet<DocumentKey>,
     errands: Agenda<Errand>,
+    /// What the operator wants done, and is not done.
+    orders: Vec<Order>,
+    /// Follows the change feed, from somewhere where power never fails.
+    follower: Follower,
     is_calm: bool,
 }
 
@@ -75,32 +83,35 @@ enum Errand {
     /// A socket has taken a frame.
     Written {
         link: LinkId,
+        from: usize,
         bytes: usize,
     },
     /// A connection has rested.
     Resume(LinkId),
     /// The disk has done what it will do soon.
     Claim(Input),
+    /// The operator asks again for what is not done.
+    Insist,
 }
 
 impl Relay {
     pub fn new(plan: &Rc<Plan>, number: usize, plant: Option<Plant>) -> Self {
         let id = NodeId::Relay(number);
-        let mut vault = Vault::new();
-        vault.loses_changes = plant == Some(Plant::LoseChanges);
         Self {
             body: Body::new(id, 0),
             plant,
             chance: Chance::new(plan.seed, &id.to_string()),
             limits: limits(plan),
-            hub: None,
+            hubs: None,
             disk: Disk::new(plan.seed, &id.to_string(), plan.relay_disk.clone()),
-            vault,
+            vault: Vault::new(plant),
             sockets: BTreeMap::new(),
             links: BTreeMap::new(),
             connections: 0,
             loading: BTreeSet::new(),
             errands: Agenda::new(BEGINNING),
+            orders: Vec::new(),
+            follower: Follower::default(),
             is_calm: false,
             plan: Rc::clone(plan),
         }
@@ -117,20 +128,16 @@ impl Relay {
     /// What somebody at the other end of a connection may do now.
     fn permit(&self, stage: &Stage, peer: NodeId) -> Permit {
         let (person, ways) = (self.person_of(peer), &self.plan.relay_ways);
-        let tenant = Tenant::new(TENANT).expect("a short text");
-        let mut permit = Permit::user(tenant, Subject::new(person.to_string()).expect("a short text"));
+        let mut permit = Permit::user(tenant(), subject_of(person));
         let is_named = |document: &DocumentId| {
             ways.permits_name_documents
                 || !self.plan.documents.iter().any(|plan| plan.id == *document && plan.owner == person)
         };
         permit.documents = stage
             .readers
-            .rights_of(person)
+            .permits_of(person)
             .filter(|(document, _)| is_named(document))
-            .map(|(document, right)| match right {
-                Right::Read => (document, Granted::Read),
-                Right::Write => (document, Granted::Write),
-            })
+            .map(|(document, right)| (document, granted(right)))
             .collect();
         permit.may_create = !ways.permits_name_documents && matches!(peer, NodeId::Device(_));
         if person == self.plan.service() {
@@ -148,25 +155,35 @@ impl Relay {
     /// Lets something happen to the hub, and does what it wants done.
     fn tell(&mut self, stage: &mut Stage, input: Input) {
         let now = self.body.now(stage);
-        let Some(hub) = &mut self.hub else { return };
-        hub.handle(now, input);
-        while let Some(output) = self.hub.as_mut().and_then(Hub::poll_output) {
+        let Some(hubs) = &mut self.hubs else { return };
+        hubs.handle(now, input);
+        self.drain(stage);
+    }
+
+    fn drain(&mut self, stage: &mut Stage) {
+        let now = self.body.now(stage);
+        while let Some((from, output)) = self.hubs.as_mut().and_then(|hubs| hubs.poll_output(now)) {
             if !self.body.may_output() {
                 return;
             }
-            self.carry_out(stage, output);
+            self.carry_out(stage, from, output);
         }
     }
 
-    fn carry_out(&mut self, stage: &mut Stage, output: Output) {
+    fn carry_out(&mut self, stage: &mut Stage, from: usize, output: Output) {
         let id = self.body.id();
         match output {
-            Output::Send { connection, frame } => self.send(stage, connection, frame),
+            Output::Send { connection, frame } => self.send(stage, from, connection, frame),
             Output::Close { connection, reason } => {
                 stage.note(format_args!("{id} closes {connection:?}: {reason}"));
                 if let Some(link) = self.links.remove(&connection) {
                     self.sockets.remove(&link);
                     stage.network.close(&mut stage.agenda, id, link);
+                }
+                let now = self.body.now(stage);
+                if let Some(hubs) = &mut self.hubs {
+                    // Another hub than the front may have had enough of it.
+                    hubs.handle(now, Input::Closed { connection });
                 }
             }
             Output::Pause { connection, until } => {
@@ -191,7 +208,13 @@ impl Relay {
             }
             Output::Append(append) => self.submit(stage, Job::Append(append)),
             Output::Compact { key, through } => self.submit(stage, Job::Pack { key, through }),
-            Output::Advanced { .. } => {}
+            Output::Advanced { sequence, .. } => {
+                self.read_feed();
+                let end = self.follower.cursor();
+                if end < sequence {
+                    stage.require(Err(Violation::Behind { relay: id, end, advanced: sequence }));
+                }
+            }
             other => unreachable!("no driver knows {other:?}"),
         }
     }
@@ -201,7 +224,11 @@ impl Relay {
         self.disk.submit(&mut stage.agenda, job, |flush| Event::Flushed(id, flush));
     }
 
-    fn send(&mut self, stage: &mut Stage, connection: ConnectionId, frame: Vec<u8>) {
+    fn read_feed(&mut self) {
+        while self.follower.take(self.vault.feed(self.follower.cursor())) {}
+    }
+
+    fn send(&mut self, stage: &mut Stage, from: usize, connection: ConnectionId, frame: Vec<u8>) {
         let Some(link) = self.links.get(&connection).copied() else { return };
         let socket = self.sockets.get_mut(&link).expect("both are kept together");
         if std::mem::take(&mut socket.is_hushed) {
@@ -213,7 +240,7 @@ impl Relay {
         self.judge(stage, peer, &frame);
         let bytes = frame.len();
         let wait = self.chance.millis(0..=self.plan.relay_ways.socket_millis);
-        self.later(stage, wait, Errand::Written { link, bytes });
+        self.later(stage, wait, Errand::Written { link, from, bytes });
         stage.send(self.body.id(), link, frame);
     }
 
@@ -321,12 +348,17 @@ impl Relay {
                 }
                 self.later(stage, Duration::from_secs(1), Errand::Tick);
             }
-            Errand::Written { link, bytes } => {
+            Errand::Written { link, from, bytes } => {
                 let Some(socket) = self.sockets.get_mut(&link) else { return };
                 socket.queued -= bytes.min(socket.queued);
                 let connection = socket.connection;
-                self.tell(stage, Input::Written { connection, bytes });
+                let now = self.body.now(stage);
+                if let Some(hubs) = &mut self.hubs {
+                    hubs.written(now, from, Input::Written { connection, bytes });
+                }
+                self.drain(stage);
             }
+            Errand::Insist => self.insist(stage),
             Errand::Resume(link) => {
                 let parked = self.sockets.get_mut(&link).and_then(|socket| socket.parked.take());
                 for frame in parked.into_iter().flatten() {
@@ -355,6 +387,23 @@ impl Relay {
                 self.tell(stage, input);
             }
             Answer::More(job) => self.submit(stage, job),
+            Answer::Obeyed(order, input) => {
+                self.orders.retain(|other| *other != order);
+                match input {
+                    Some(input) => {
+                        stage.readers.done(order);
+                        self.tell(stage, input);
+                    }
+                    None => stage.readers.dropped(order),
+                }
+            }
+        }
+    }
+
+    /// The operator asks for everything that is not done.
+    fn insist(&mut self, stage: &mut Stage) {
+        for order in self.orders.clone() {
+            self.submit(stage, Job::Order(order));
         }
     }
 
@@ -378,15 +427,17 @@ impl Node for Relay {
         let store = StorageId::new(&format!("store-of-{name}")).expect("a short text");
         let is_bounded = self.plant != Some(Plant::BoundNothing);
         let limits = if is_bounded { self.limits } else { boundless() };
-        self.hub = Some(Hub::new(PeerId::new(&name).expect("a short text"), Some(store), limits));
+        let id = PeerId::new(&name).expect("a short text");
+        self.hubs = Some(Hubs::new(&id, &store, limits, self.plan.relay_ways.hubs));
         self.vault.reopen();
+        self.insist(stage);
         self.later(stage, Duration::from_secs(1), Errand::Tick);
     }
 
     fn lose_power(&mut self, stage: &mut Stage) {
         let jobs = self.disk.lose_power().whole;
         self.vault.work_unheard(jobs);
-        self.hub = None;
+        self.hubs = None;
         self.sockets.clear();
         self.links.clear();
         self.loading.clear();
@@ -428,6 +479,9 @@ impl Node for Relay {
                 for input in failed.into_iter().flatten() {
                     self.answer(stage, Answer::Tell(input));
                 }
+                if !self.orders.is_empty() {
+                    self.later(stage, Duration::from_secs(1), Errand::Insist);
+                }
             }
         }
     }
@@ -448,6 +502,13 @@ impl Node for Relay {
         }
     }
 
+    fn obey(&mut self, stage: &mut Stage, order: Order) {
+        self.orders.push(order);
+        if self.body.is_on() {
+            self.submit(stage, Job::Order(order));
+        }
+    }
+
     fn say_goodbye(&mut self, stage: &mut Stage) {
         let (reconnect_after_min, reconnect_after_max) = (Duration::from_millis(500), Duration::from_secs(5));
         self.tell(stage, Input::GoingAway { reconnect_after_min, reconnect_after_max });
@@ -463,23 +524,40 @@ impl Node for Relay {
     }
 
     fn audit(&self) -> Result<(), Violation> {
-        let Some(hub) = &self.hub else { return Ok(()) };
+        let Some(hubs) = &self.hubs else { return Ok(()) };
+        let hub_count = usize::from(self.plan.relay_ways.hubs.get());
         let limits = &self.limits;
         for socket in self.sockets.values() {
-            let bound = limits.queue_bytes_high + FRAME_BYTES_MAX.min(ANSWER_BYTES_MAX);
+            let bound = hub_count * (limits.queue_bytes_high + FRAME_BYTES_MAX.min(ANSWER_BYTES_MAX));
             self.within("bytes for one connection", socket.queued, bound)?;
         }
-        let rooms = usize::try_from(hub.counters().rooms).expect("rooms are counted");
-        let followed = self.sockets.len() * limits.documents_per_connection_max;
+        let rooms = hubs.rooms();
+        let followed = hub_count * self.sockets.len() * limits.documents_per_connection_max;
         self.within("rooms", rooms, self.plan.documents.len() + self.loading.len() + followed)?;
         let bytes = limits.cache_bytes_max + limits.held_bytes_max + rooms * ROOM_BYTES_MAX;
-        self.within("bytes of memory", hub.memory_bytes(), bytes)
+        self.within("bytes of memory", hubs.memory_bytes(), bytes)
+    }
+
+    fn account(&mut self, stage: &Stage) -> Result<(), Violation> {
+        self.read_feed();
+        let relay = self.body.id();
+        for plan in &self.plan.documents {
+            let (document, heads) = (plan.id, self.vault.heads(&key_of(plan.id)));
+            if stage.readers.is_doomed(document) && !heads.is_empty() {
+                return Err(Violation::Risen { relay, document });
+            }
+            if self.follower.heads_of(document) != heads {
+                return Err(Violation::Untold { relay, document });
+            }
+        }
+        Ok(())
     }
 
     fn copies(&self) -> Vec<(DocumentId, Copy)> {
-        let copy = |document: DocumentId| {
-            let key = DocumentKey { tenant: Tenant::new(TENANT).expect("a short text"), document };
-            Copy { node: self.body.id(), heads: self.vault.heads(&key), content: None }
+        let copy = |document: DocumentId| Copy {
+            node: self.body.id(),
+            heads: self.vault.heads(&key_of(document)),
+            content: None,
         };
         self.plan.documents.iter().map(|plan| (plan.id, copy(plan.id))).collect()
     }

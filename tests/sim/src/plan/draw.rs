@@ -1,6 +1,7 @@
 //! Drawing a plan from a seed.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU16;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -9,8 +10,8 @@ use crdt_core::kind::Kind;
 use crdt_core::time::Timestamp;
 
 use super::{
-    BEGINNING, DevicePlan, DocumentPlan, Habits, Happening, Person, Plan, RelayWays, Right, StrangerPlan,
-    TENANT,
+    BEGINNING, DevicePlan, DocumentPlan, Habits, Happening, Order, Person, Plan, RelayWays, Right,
+    StrangerPlan, TENANT,
 };
 use crate::chance::Chance;
 use crate::disk::Health;
@@ -176,6 +177,7 @@ impl Draw {
             permits_name_documents: self.chance.percent(50) || !is_simple,
             is_tight: self.chance.percent(40),
             permit_millis: self.chance.percent(20).then(|| self.chance.within(5_000..=60_000)),
+            hubs: NonZeroU16::new([1, 1, 2, 3][self.chance.index(4)]).expect("some are there"),
             socket_millis: if self.chance.percent(20) { self.chance.within(100..=5_000) } else { 20 },
         }
     }
@@ -196,8 +198,16 @@ impl Draw {
         }
         let node = |chance: &mut Chance| nodes[chance.index(nodes.len())];
         let shared = revocable(plan);
+        let guests: Vec<_> = shareable(plan)
+            .into_iter()
+            .map(|(document, person)| {
+                // Always the same: what somebody wrote who may only read by now is theirs alone, and no two would agree.
+                let right = if self.chance.percent(50) { Right::Read } else { Right::Write };
+                (document, person, right)
+            })
+            .collect();
         let relays = plan.relays;
-        let troubles: [Trouble<'_>; 10] = [
+        let troubles: [Trouble<'_>; 13] = [
             (4_000, &|chance| Happening::Cut { seed: chance.seed() }),
             (15_000, &|chance| {
                 let side = nodes.iter().filter(|_| chance.percent(40)).copied().collect();
@@ -229,6 +239,18 @@ impl Draw {
             (25_000, &|chance| Happening::Restart { relay: chance.index(relays), lasting: outage(chance) }),
             (20_000, &|chance| match chance.pick(&shared) {
                 Some((document, person)) => Happening::Revoke { document: *document, person: *person },
+                None => Happening::Cut { seed: chance.seed() },
+            }),
+            (10_000, &|chance| match chance.pick(&guests).copied() {
+                Some((document, person, right)) => Happening::Order(Order::Share { document, person, right }),
+                None => Happening::Cut { seed: chance.seed() },
+            }),
+            (15_000, &|chance| match chance.pick(&guests).copied() {
+                Some((document, person, _)) => Happening::Order(Order::Unshare { document, person }),
+                None => Happening::Cut { seed: chance.seed() },
+            }),
+            (60_000, &|chance| match chance.pick(&guests).copied() {
+                Some((document, ..)) => Happening::Order(Order::Erase { document }),
                 None => Happening::Cut { seed: chance.seed() },
             }),
         ];
@@ -287,6 +309,20 @@ fn revocable(plan: &Plan) -> Vec<(DocumentId, Person)> {
             *person != Person(0) && (*right == Right::Read || !may_come_first(person))
         })
         .map(|(document, person, _)| (document, person))
+        .collect()
+}
+
+/// Whom the documents themselves can let in: those to whom their permits give nothing. Only where there is one relay, since
+/// each relay has its own answer to who may use a document.
+fn shareable(plan: &Plan) -> Vec<(DocumentId, Person)> {
+    let mut persons: Vec<Person> = plan.devices.iter().map(|device| device.person).collect();
+    persons.sort_unstable();
+    persons.dedup();
+    let documents = plan.documents.iter().filter(|_| plan.relays == 1);
+    let pairs = documents.flat_map(|document| persons.iter().map(move |person| (document, *person)));
+    pairs
+        .filter(|(document, person)| document.right_of(*person).is_none())
+        .map(|(document, person)| (document.id, person))
         .collect()
 }
 

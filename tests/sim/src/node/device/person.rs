@@ -35,8 +35,10 @@ impl Device {
         self.tell(stage, Input::NetworkUp);
         let is_service = self.person() == self.plan.service();
         for document in self.readable(stage) {
-            // The service looks at everything: it is what connects relays.
-            if is_service || self.chance.percent(50) {
+            // The service looks at everything: it is what connects relays. What is open is asked for again, since whoever
+            // was refused may be let in by now.
+            let is_open = self.open.contains(&document);
+            if is_service || is_open || self.chance.percent(50) {
                 self.open(stage, document, Priority::Medium);
             }
         }

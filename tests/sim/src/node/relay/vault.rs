@@ -4,10 +4,19 @@ use std::collections::BTreeSet;
 
 use crdt_core::graph::chunk::ParsedChange;
 use crdt_core::id::{ChangeHash, DocumentId};
+use relay::access::Right as Granted;
 use relay::compaction::Source;
 use relay::hub::{Compacted, Input, ReadBytes, decode_index};
-use relay::id::{DocumentKey, Position};
-use relay::store::{Append, CommitError, Committed, LoadError, Loaded, Memory, Snapshot, Store, Write};
+use relay::id::{DocumentKey, Position, Sequence, Subject, Tenant};
+use relay::store::{
+    Append, CommitError, Committed, FeedEntry, LoadError, Loaded, Memory, Snapshot, Store, Write,
+};
+
+use crate::plan::{BEGINNING, Order, Person, Right, TENANT};
+use crate::plant::Plant;
+
+/// How many entries of the change feed are read at once: few, so that pages end everywhere.
+const FEED_PAGE: usize = 2;
 
 /// What the disk is to do for the hub.
 #[derive(Debug)]
@@ -32,6 +41,7 @@ pub(super) enum Job {
         snapshot: Snapshot,
         compacted: Compacted,
     },
+    Order(Order),
 }
 
 /// What came of a job.
@@ -41,6 +51,8 @@ pub(super) enum Answer {
     Tell(Input),
     /// There is more to write.
     More(Job),
+    /// An order is done; the hub is told, unless there was nothing to which it could be done.
+    Obeyed(Order, Option<Input>),
 }
 
 /// The disk's content.
@@ -48,15 +60,14 @@ pub(super) struct Vault {
     disk: Memory,
     store: Box<dyn Store>,
     durable: BTreeSet<(DocumentId, ChangeHash)>,
-    /// The last of several changes is left out.
-    pub(super) loses_changes: bool,
+    plant: Option<Plant>,
 }
 
 impl Vault {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(plant: Option<Plant>) -> Self {
         let disk = Memory::default();
         let store = disk.open().expect("memory opens");
-        Self { disk, store, durable: BTreeSet::new(), loses_changes: false }
+        Self { disk, store, durable: BTreeSet::new(), plant }
     }
 
     /// Opens the disk anew, as after a restart.
@@ -71,6 +82,7 @@ impl Vault {
     /// Does the jobs of one flush: what is read is read at once, and what is written is written together.
     pub(super) fn work(&mut self, jobs: Vec<Job>) -> Vec<Answer> {
         let (mut answers, mut writes, mut tidings) = (Vec::new(), Vec::new(), Vec::new());
+        let mut orders = Vec::new();
         for job in jobs {
             match job {
                 Job::Load { key } => {
@@ -84,6 +96,7 @@ impl Vault {
                 }
                 Job::Pack { key, through } => answers.push(self.pack(key, through)),
                 Job::Catch(append) => self.note_durable(&append),
+                Job::Order(order) => orders.push(order),
                 Job::Append(append) => {
                     tidings.push((append.key.clone(), None));
                     writes.push(Write::Append(append));
@@ -101,6 +114,8 @@ impl Vault {
                 Some(compacted) => Input::Compacted { key, compacted: stored.is_ok().then_some(compacted) },
             })
         }));
+        // Each builds on what is stored by then.
+        answers.extend(orders.into_iter().map(|order| Answer::Obeyed(order, self.obey(order))));
         answers
     }
 
@@ -128,7 +143,8 @@ impl Vault {
             Job::Pack { key, .. } | Job::Snapshot { key, .. } => {
                 Input::Compacted { key: key.clone(), compacted: None }
             }
-            Job::Catch(_) => return None,
+            // The operator asks again.
+            Job::Order(_) | Job::Catch(_) => return None,
         })
     }
 
@@ -140,8 +156,11 @@ impl Vault {
     fn commit(&mut self, mut writes: Vec<Write>) -> Vec<Result<Committed, CommitError>> {
         for write in &mut writes {
             let Write::Append(append) = write else { continue };
-            if self.loses_changes && append.changes.len() > 1 {
+            if self.plant == Some(Plant::LoseChanges) && append.changes.len() > 1 {
                 append.changes.pop();
+            }
+            if self.plant == Some(Plant::MisstateNews) {
+                append.heads.truncate(1);
             }
         }
         for write in &writes {
@@ -157,6 +176,33 @@ impl Vault {
             let change = ParsedChange::parse(bytes).expect("a hub appends what it has checked");
             self.durable.insert((append.key.document, change.hash));
         }
+    }
+
+    /// Does what an operator orders; what the hub is to be told, or nothing if there is no such document.
+    fn obey(&mut self, order: Order) -> Option<Input> {
+        let key = key_of(order.document());
+        let Ok(Loaded::Document(stored)) = self.store.load(&key) else { return None };
+        let mut access = stored.access?;
+        match order {
+            Order::Share { person, right, .. } => access.grant(subject_of(person), granted(right)),
+            Order::Unshare { person, .. } => drop(access.revoke(&subject_of(person))),
+            Order::Erase { .. } if self.plant == Some(Plant::KeepErased) => {
+                return Some(Input::Erased { key, sequence: stored.sequence });
+            }
+            Order::Erase { .. } => {
+                let erased =
+                    self.store.commit(vec![Write::Erase { key: key.clone(), at: BEGINNING }]).remove(0);
+                return Some(Input::Erased { key, sequence: erased.ok()?.sequence });
+            }
+        }
+        let write = Write::Access { key: key.clone(), access: access.clone() };
+        self.store.commit(vec![write]).remove(0).ok()?;
+        Some(Input::AccessChanged { key, access })
+    }
+
+    /// What the change feed tells next.
+    pub(super) fn feed(&self, after: Sequence) -> Vec<FeedEntry> {
+        self.store.feed(&tenant(), after, FEED_PAGE).expect("memory can be read")
     }
 
     fn read(
@@ -196,5 +242,24 @@ impl Vault {
             covered.extend(change.deps);
         }
         heads.difference(&covered).copied().collect()
+    }
+}
+
+pub(super) fn tenant() -> Tenant {
+    Tenant::new(TENANT).expect("a short text")
+}
+
+pub(super) fn key_of(document: DocumentId) -> DocumentKey {
+    DocumentKey { tenant: tenant(), document }
+}
+
+pub(super) fn subject_of(person: Person) -> Subject {
+    Subject::new(person.to_string()).expect("a short text")
+}
+
+pub(super) fn granted(right: Right) -> Granted {
+    match right {
+        Right::Read => Granted::Read,
+        Right::Write => Granted::Write,
     }
 }
