@@ -25,6 +25,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod check;
 mod key;
 mod memory;
 mod record;
@@ -70,9 +71,20 @@ pub trait Store: Send {
     /// and the feed never outgrows the number of documents.
     fn feed(&self, tenant: &Tenant, after: Sequence, limit: usize) -> Result<Vec<FeedEntry>, LoadError>;
 
-    /// Reads every record of every document, and reports those that can't be read.
+    /// Shows every document that is or was stored, in the order of tenants, without reading its changes. Fails for one
+    /// whose state is damaged.
+    fn documents(&self, visit: &mut ShowDocument<'_>) -> Result<(), LoadError>;
+
+    /// Reads every record, and reports those that can't be read, belong to nothing, or contradict others.
     fn check(&self) -> Result<Check, LoadError>;
+
+    /// Mends what [`Store::check`] calls odd and what costs nobody anything: removes what belongs to nothing, and counts
+    /// again. Returns what was mended.
+    fn mend(&mut self) -> Result<Vec<Oddity>, CommitError>;
 }
+
+/// Is shown a document, and what is known of it.
+pub type ShowDocument<'a> = dyn FnMut(DocumentKey, Result<Summary, LoadError>) + 'a;
 
 /// One durable step of one document.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,10 +100,15 @@ pub enum Write {
         key: DocumentKey,
         snapshot: Snapshot,
     },
-    /// Leaves nothing of a document but the fact that it was erased.
+    /// Leaves nothing of a document but the fact that it was erased. One that is damaged, or was never there, can be erased as
+    /// well: whoever brings it later is told that it is gone.
     Erase {
         key: DocumentKey,
         at: Timestamp,
+    },
+    /// Forgets that a document was erased, so that it may come anew.
+    Readmit {
+        key: DocumentKey,
     },
 }
 
@@ -99,7 +116,10 @@ impl Write {
     pub fn key(&self) -> &DocumentKey {
         match self {
             Self::Append(append) => &append.key,
-            Self::Access { key, .. } | Self::Snapshot { key, .. } | Self::Erase { key, .. } => key,
+            Self::Access { key, .. }
+            | Self::Snapshot { key, .. }
+            | Self::Erase { key, .. }
+            | Self::Readmit { key } => key,
         }
     }
 }
@@ -166,6 +186,20 @@ pub struct SnapshotSummary {
     pub bytes: u64,
 }
 
+/// A stored document, as far as it can be told without reading its changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Changes that were stored one by one, in the snapshot or not.
+    pub changes: u64,
+    /// Those of them that came after the snapshot.
+    pub unpacked: u64,
+    /// Bytes of changes and snapshot.
+    pub bytes: u64,
+    pub modified: Timestamp,
+    /// Nothing is left of it but this.
+    pub erased: bool,
+}
+
 /// How much is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
@@ -197,7 +231,27 @@ pub struct Check {
     pub changes: u64,
     pub bytes: u64,
     pub erased: u64,
+    /// Documents that can't be served.
     pub damaged: Vec<(DocumentKey, LoadError)>,
+    /// What no document suffers from.
+    pub odd: Vec<Oddity>,
+}
+
+/// Something stored that should not be, or not like this, and that no document suffers from.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Oddity {
+    #[error("the {what} belongs to nothing that is stored")]
+    Orphan { what: String },
+    #[error("a record can't be read: {what}")]
+    Unreadable { what: String },
+    #[error(
+        "tenant {tenant} is said to have {} documents with {} bytes, and has {} with {}",
+        told.documents, told.bytes, found.documents, found.bytes
+    )]
+    Miscounted { tenant: Tenant, told: Usage, found: Usage },
+    #[error("the change feed does not tell of {key}")]
+    Untold { key: DocumentKey },
 }
 
 /// Why a store can't be opened.
@@ -210,7 +264,9 @@ pub enum OpenError {
     NewerFormat { found: u32 },
     #[error("{path} is not a relay's data: {why}")]
     NotOurs { path: String, why: String },
-    #[error("{path} can't be opened: {why}. Is another relay using it?")]
+    #[error("{path} is in use: {holder} holds its lock")]
+    InUse { path: String, holder: String },
+    #[error("{path} can't be opened: {why}")]
     Unavailable { path: String, why: String },
 }
 
@@ -234,6 +290,8 @@ pub enum CommitError {
     Erased,
     #[error("the document is not stored")]
     Unknown,
+    #[error("the document was not erased")]
+    NotErased,
     #[error("the snapshot covers changes before {}, but it has to end within {} to {}", through.0, stored.start.0, stored.end.0)]
     BadSnapshot { through: Position, stored: Range<Position> },
     #[error("the {what} is damaged")]

@@ -273,8 +273,11 @@ impl Worker {
         let (writes, afters): (Vec<_>, Vec<_>) = writes.into_iter().unzip();
         let results = self.store.commit(writes);
         for ((key, stored), after) in keys.into_iter().zip(results).zip(afters) {
-            if let Err(error) = &stored {
-                tracing::error!(%key, %error, "could not be stored");
+            match &stored {
+                Ok(_) => {}
+                // Who wrote it did not know yet, and is told.
+                Err(error @ CommitError::Erased) => tracing::debug!(%key, %error, "could not be stored"),
+                Err(error) => tracing::error!(%key, %error, "could not be stored"),
             }
             let holder = key.clone();
             let input = match after {

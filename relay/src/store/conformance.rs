@@ -283,6 +283,98 @@ fn damage_is_the_trouble_of_one_document(disk: &dyn Disk) {
     assert_eq!(damaged, keys[..4]);
 }
 
+fn what_is_damaged_can_be_erased_and_come_anew(disk: &dyn Disk) {
+    let (cart, other, never) = (document(1), document(2), document(3));
+    let mut store = disk.open().unwrap();
+    for key in [&cart, &other] {
+        commit(&mut *store, append(key, &[1, 2]));
+    }
+    drop(store);
+    disk.rewrite(&key::change(&cart, Position(0)), &flip);
+    disk.rewrite(&key::state(&other), &flip);
+
+    let mut store = disk.open().unwrap();
+    let at = Timestamp::from_millis(8);
+    for key in [&cart, &other, &never] {
+        commit(&mut *store, Write::Erase { key: key.clone(), at });
+        assert_eq!(store.load(key).unwrap(), Loaded::Erased { at });
+        assert_eq!(store.commit(vec![append(key, &[3])]), [Err(CommitError::Erased)]);
+    }
+    let erased = store.feed(&shop(), Sequence(0), 10).unwrap();
+    assert_eq!(erased.iter().filter(|entry| entry.news == News::Erased).count(), 3);
+
+    let readmit = Write::Readmit { key: cart.clone() };
+    let results = store.commit(vec![readmit.clone(), append(&cart, &[4])]);
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    assert_eq!(load(&*store, &cart).changes, [(Position(0), change(4))]);
+    assert_eq!(store.commit(vec![readmit]), [Err(CommitError::NotErased)]);
+    commit(&mut *store, Write::Readmit { key: never.clone() });
+    assert_eq!(store.load(&never).unwrap(), Loaded::Unknown);
+    drop(store);
+
+    let mut store = disk.open().unwrap();
+    // What the damaged state had said of its size and its place in the feed was lost with it.
+    assert_eq!(store.mend().unwrap().len(), 2);
+    let check = store.check().unwrap();
+    assert_eq!((check.documents, check.erased, check.changes), (1, 1, 1));
+    assert_eq!((check.damaged, check.odd), (Vec::new(), Vec::new()));
+    let feed = store.feed(&shop(), Sequence(0), 10).unwrap();
+    let told: Vec<_> = feed.iter().map(|entry| entry.document).collect();
+    assert_eq!(told, [other.document, cart.document]);
+    assert_eq!(store.usage(&shop()).unwrap(), Usage { documents: 1, bytes: 100 });
+}
+
+fn what_belongs_to_nothing_is_found_and_mended(disk: &dyn Disk) {
+    let (cart, other) = (document(1), document(2));
+    let mut store = disk.open().unwrap();
+    commit(&mut *store, append(&cart, &[1, 2]));
+    drop(store);
+    let put =
+        |key: Vec<u8>, content: &[u8]| disk.rewrite(&key, &|_| Some(super::record::seal(&key, content)));
+    put(key::change(&other, Position(0)), b"a change of nothing");
+    put(key::snapshot(&cart, Position(1)), b"a snapshot that was replaced");
+    put(key::access(&other), b"{}");
+    put(key::news(&shop(), Sequence(9)), &super::record::encode_news(&other.document, &News::Erased));
+    put(key::usage(&shop()), &Usage { documents: 7, bytes: 7 }.encode());
+    disk.rewrite(b"x", &|_| Some(b"written by something else".to_vec()));
+
+    let mut store = disk.open().unwrap();
+    let check = store.check().unwrap();
+    assert_eq!((check.documents, check.damaged), (1, Vec::new()), "no document suffers");
+    let odd: Vec<_> = check.odd.iter().map(ToString::to_string).collect();
+    for expected in ["change 0 of", "snapshot of", "access of", "entry 9", "said to have 7", "its key is x"] {
+        assert!(odd.iter().any(|oddity| oddity.contains(expected)), "{expected}: {odd:?}");
+    }
+    assert_eq!(odd.len(), 6, "{odd:?}");
+    assert_eq!(store.mend().unwrap().len(), 5);
+    let left = store.check().unwrap().odd;
+    assert!(matches!(&left[..], [Oddity::Unreadable { .. }]), "what nobody knows stays: {left:?}");
+    assert_eq!(store.usage(&shop()).unwrap(), Usage { documents: 1, bytes: 200 });
+    assert_eq!(load(&*store, &cart).changes.len(), 2);
+}
+
+fn documents_are_listed_with_what_they_take(disk: &dyn Disk) {
+    let (cart, other) = (document(1), document(2));
+    let mut store = disk.open().unwrap();
+    commit(&mut *store, append(&cart, &[1, 2, 3]));
+    let snapshot =
+        Snapshot { through: Position(2), left_out: Vec::new(), index: vec![1; 4], bytes: vec![2; 30] };
+    commit(&mut *store, Write::Snapshot { key: cart.clone(), snapshot });
+    commit(&mut *store, append(&other, &[1]));
+    commit(&mut *store, Write::Erase { key: other.clone(), at: Timestamp::from_millis(8) });
+    let mut seen = Vec::new();
+    store.documents(&mut |key, summary| seen.push((key, summary.unwrap()))).unwrap();
+    let [(first, kept), (second, erased)] = &seen[..] else { panic!("{seen:?}") };
+    assert_eq!((first, kept.changes, kept.unpacked, kept.erased), (&cart, 3, 1, false));
+    assert_eq!(kept.bytes, store.usage(&shop()).unwrap().bytes);
+    assert_eq!((second, erased.bytes, erased.erased), (&other, 0, true));
+    drop(store);
+    disk.rewrite(&key::state(&cart), &flip);
+    let mut damaged = Vec::new();
+    disk.open().unwrap().documents(&mut |_, summary| damaged.push(summary.is_err())).unwrap();
+    assert_eq!(damaged, [true, false]);
+}
+
 fn a_newer_format_is_refused(disk: &dyn Disk) {
     commit(&mut *disk.open().unwrap(), append(&document(1), &[1]));
     disk.rewrite(b"format", &|_| Some(b"2".to_vec()));
@@ -317,6 +409,9 @@ macro_rules! conforms {
             large_changes_are_kept_as_faithfully_as_small_ones,
             an_erased_document_stays_erased,
             damage_is_the_trouble_of_one_document,
+            what_is_damaged_can_be_erased_and_come_anew,
+            what_belongs_to_nothing_is_found_and_mended,
+            documents_are_listed_with_what_they_take,
             a_newer_format_is_refused,
         );)+
     };

@@ -32,8 +32,12 @@ pub(super) fn access(key: &DocumentKey) -> Vec<u8> {
     with_document(b'a', key)
 }
 
+pub(super) fn snapshots(key: &DocumentKey) -> Vec<u8> {
+    with_document(b's', key)
+}
+
 pub(super) fn snapshot(key: &DocumentKey, through: Position) -> Vec<u8> {
-    numbered(with_document(b's', key), through.0)
+    numbered(snapshots(key), through.0)
 }
 
 pub(super) fn changes(key: &DocumentKey) -> Vec<u8> {
@@ -59,12 +63,51 @@ pub(super) fn number_of(key: &[u8]) -> Option<u64> {
 
 /// The document whose state lies under this key.
 pub(super) fn document_of(state_key: &[u8]) -> Option<DocumentKey> {
-    let (&length, rest) = state_key.strip_prefix(STATES)?.split_first()?;
-    let (tenant, document) = rest.split_at_checked(usize::from(length))?;
-    Some(DocumentKey {
-        tenant: Tenant::new(std::str::from_utf8(tenant).ok()?).ok()?,
-        document: DocumentId::from_bytes(document.try_into().ok()?),
-    })
+    match Place::of(state_key)? {
+        Place::State(key) => Some(key),
+        _ => None,
+    }
+}
+
+/// What a key says of the record under it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Totals,
+    Usage(Tenant),
+    State(DocumentKey),
+    Access(DocumentKey),
+    Snapshot(DocumentKey, Position),
+    Change(DocumentKey, Position),
+    News(Tenant, Sequence),
+}
+
+impl Place {
+    /// Reads a key; `None` for one that nothing here has written.
+    pub(super) fn of(key: &[u8]) -> Option<Self> {
+        if key == TOTALS {
+            return Some(Self::Totals);
+        }
+        let (&kind, rest) = key.split_first()?;
+        let (&length, rest) = rest.split_first()?;
+        let (tenant, rest) = rest.split_at_checked(usize::from(length))?;
+        let tenant = Tenant::new(std::str::from_utf8(tenant).ok()?).ok()?;
+        let number = |bytes: &[u8]| bytes.try_into().ok().map(u64::from_be_bytes);
+        if kind == b'u' && rest.is_empty() {
+            return Some(Self::Usage(tenant));
+        }
+        if kind == b'f' {
+            return Some(Self::News(tenant, Sequence(number(rest)?)));
+        }
+        let (document, rest) = rest.split_first_chunk()?;
+        let document = DocumentKey { tenant, document: DocumentId::from_bytes(*document) };
+        match (kind, rest) {
+            (b'd', []) => Some(Self::State(document)),
+            (b'a', []) => Some(Self::Access(document)),
+            (b's', through) => Some(Self::Snapshot(document, Position(number(through)?))),
+            (b'c', position) => Some(Self::Change(document, Position(number(position)?))),
+            _ => None,
+        }
+    }
 }
 
 fn with_tenant(kind: u8, tenant: &Tenant) -> Vec<u8> {
@@ -106,6 +149,23 @@ mod tests {
         assert_eq!(document_of(&state(&key)), Some(key.clone()));
         for bad in [&b""[..], b"d", b"d\x04sho", &state(&key)[..10], &access(&key)] {
             assert_eq!(document_of(bad), None);
+        }
+    }
+
+    #[test]
+    fn every_key_says_what_lies_under_it() {
+        let tenant = Tenant::new("shop").unwrap();
+        let cart = DocumentKey { tenant: tenant.clone(), document: DocumentId::from_bytes([7; 16]) };
+        for (key, place) in [
+            (TOTALS.to_vec(), Place::Totals),
+            (usage(&tenant), Place::Usage(tenant.clone())),
+            (access(&cart), Place::Access(cart.clone())),
+            (snapshot(&cart, Position(3)), Place::Snapshot(cart.clone(), Position(3))),
+            (change(&cart, Position(4)), Place::Change(cart.clone(), Position(4))),
+            (news(&tenant, Sequence(5)), Place::News(tenant.clone(), Sequence(5))),
+        ] {
+            assert_eq!(Place::of(&key), Some(place));
+            assert_eq!(Place::of(&[&key[..], b"more"].concat()), None, "{key:?}");
         }
     }
 

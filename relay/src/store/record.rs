@@ -4,7 +4,7 @@
 use crdt_core::id::{ChangeHash, DocumentId};
 use crdt_core::time::Timestamp;
 
-use super::{News, Usage};
+use super::{News, Summary, Usage};
 use crate::id::{Position, Sequence};
 
 /// Version of every kind of record so far.
@@ -77,6 +77,12 @@ impl State {
             u64::from(self.erased),
         ];
         numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
+    }
+
+    /// What it tells of the document.
+    pub(super) fn summary(&self) -> Summary {
+        let Self { next, snapshot, bytes, modified, erased, .. } = *self;
+        Summary { changes: next.0, unpacked: next.0 - snapshot.0.min(next.0), bytes, modified, erased }
     }
 
     pub(super) fn decode(content: &[u8]) -> Option<Self> {

@@ -8,14 +8,14 @@ use crdt_core::time::Timestamp;
 
 use super::record::{self, SnapshotRecord, State, Totals};
 use super::{
-    Append, Check, CommitError, Committed, FORMAT_VERSION, FeedEntry, LoadError, Loaded, News, OpenError,
-    Snapshot, SnapshotSummary, Store, StoredDocument, Usage, Write, key,
+    Append, Check, CommitError, Committed, FORMAT_VERSION, FeedEntry, LoadError, Loaded, News, Oddity,
+    OpenError, ShowDocument, Snapshot, SnapshotSummary, Store, StoredDocument, Usage, Write, check, key,
 };
 use crate::access::Access;
 use crate::id::{DocumentKey, Position, Sequence, Tenant};
 
 /// Where the format version is, unsealed: every version, older or newer, can read it.
-const FORMAT: &[u8] = b"format";
+pub(super) const FORMAT: &[u8] = b"format";
 
 /// Values to put, and keys to delete, by key.
 pub(super) type Batch = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
@@ -43,10 +43,10 @@ pub(super) struct Failure {
 
 /// A [`Store`] over [`Records`].
 pub(super) struct RecordStore<R> {
-    records: R,
+    pub(super) records: R,
     totals: Totals,
     /// After a failed commit nobody knows what is durable, so nothing further is written: only reopening tells.
-    failed: Option<Failure>,
+    pub(super) failed: Option<Failure>,
 }
 
 impl<R: Records> RecordStore<R> {
@@ -238,29 +238,26 @@ impl<R: Records> Store for RecordStore<R> {
         damaged.map_or(Ok(entries), Err)
     }
 
-    fn check(&self) -> Result<Check, LoadError> {
-        let mut keys = Vec::new();
-        self.records.scan(key::STATES, key::STATES, &mut |key, _| {
-            keys.extend(key::document_of(key));
+    fn documents(&self, visit: &mut ShowDocument<'_>) -> Result<(), LoadError> {
+        self.records.scan(key::STATES, key::STATES, &mut |state_key, value| {
+            // A key that names no document is the check's to report.
+            if let Some(key) = key::document_of(state_key) {
+                let state = record::open(state_key, value).and_then(State::decode);
+                let damaged = || LoadError::Damaged { what: format!("state of {key}") };
+                let summary = state.as_ref().map(State::summary).ok_or_else(damaged);
+                visit(key, summary);
+            }
             ControlFlow::Continue(())
         })?;
-        let mut check = Check::default();
-        for key in keys {
-            match self.load(&key) {
-                Ok(Loaded::Document(document)) => {
-                    let snapshot = document.snapshot.as_ref();
-                    let bytes = document.changes.iter().map(|(_, change)| change.len() as u64).sum::<u64>();
-                    check.documents += 1;
-                    check.changes += document.changes.len() as u64;
-                    check.bytes += bytes + snapshot.map_or(0, |snapshot| snapshot.bytes);
-                }
-                Ok(Loaded::Erased { .. }) => check.erased += 1,
-                Ok(Loaded::Unknown) => {}
-                Err(error @ LoadError::Unavailable { .. }) => return Err(error),
-                Err(error) => check.damaged.push((key, error)),
-            }
-        }
-        Ok(check)
+        Ok(())
+    }
+
+    fn check(&self) -> Result<Check, LoadError> {
+        check::check(self)
+    }
+
+    fn mend(&mut self) -> Result<Vec<Oddity>, CommitError> {
+        check::mend(self)
     }
 }
 
@@ -279,6 +276,8 @@ struct Pending {
     /// Where the feed told of it before this commit.
     told: Sequence,
     news: Option<News>,
+    /// What is stored of it is to go altogether.
+    is_forgotten: bool,
 }
 
 impl<'a, R: Records> Commit<'a, R> {
@@ -294,17 +293,24 @@ impl<'a, R: Records> Commit<'a, R> {
             Write::Access { key, access } => self.set_access(&key, &access),
             Write::Snapshot { key, snapshot } => self.snapshot(&key, snapshot),
             Write::Erase { key, at } => self.erase(&key, at),
+            Write::Readmit { key } => self.readmit(&key),
         }
     }
 
     fn finish(mut self) -> (Batch, Totals) {
         for (key, pending) in self.documents {
-            let Some(state) = pending.state else { continue };
+            let is_retold = pending.news.is_some() || pending.state.is_none();
+            if is_retold && pending.told > Sequence(0) {
+                self.batch.insert(key::news(&key.tenant, pending.told), None);
+            }
+            let Some(state) = pending.state else {
+                if pending.is_forgotten {
+                    self.batch.insert(key::state(&key), None);
+                }
+                continue;
+            };
             put(&mut self.batch, key::state(&key), &state.encode());
             if let Some(news) = pending.news {
-                if pending.told > Sequence(0) {
-                    self.batch.insert(key::news(&key.tenant, pending.told), None);
-                }
                 let entry = record::encode_news(&key.document, &news);
                 put(&mut self.batch, key::news(&key.tenant, state.sequence), &entry);
             }
@@ -375,16 +381,54 @@ impl<'a, R: Records> Commit<'a, R> {
         Ok(Committed { sequence: state.sequence, position: state.next })
     }
 
+    /// Whatever lies under the document's keys goes, read or not: what is damaged can be erased like anything else.
     fn erase(&mut self, key: &DocumentKey, at: Timestamp) -> Result<Committed, CommitError> {
         let usage = *self.usage(&key.tenant)?;
-        let state = self.stored(key)?;
-        let records = self.records_before(key, &state, state.next)?;
-        self.batch.extend(records.into_keys().map(|key| (key, None)));
+        let known = self.document_or_damaged(key)?;
+        if known.is_some_and(|state| state.erased) {
+            return Err(CommitError::Erased);
+        }
+        for prefix in [key::snapshots(key), key::changes(key)] {
+            self.remove_all(&prefix)?;
+        }
         self.batch.insert(key::access(key), None);
-        *self.usage(&key.tenant)? =
-            Usage { documents: usage.documents - 1, bytes: usage.bytes - state.bytes };
+        if let Some(state) = known {
+            *self.usage(&key.tenant)? = Usage {
+                documents: usage.documents.saturating_sub(1),
+                bytes: usage.bytes.saturating_sub(state.bytes),
+            };
+        }
+        let state = known.unwrap_or_default();
         let erased = State { snapshot: state.next, bytes: 0, modified: at, erased: true, ..state };
         Ok(Committed { sequence: self.tell(key, erased, News::Erased), position: state.next })
+    }
+
+    /// Removes all records under a prefix, those of this commit among them.
+    fn remove_all(&mut self, prefix: &[u8]) -> Result<(), CommitError> {
+        let batch = &mut self.batch;
+        let added: Vec<_> = batch
+            .range(prefix.to_vec()..)
+            .map(|(key, _)| key)
+            .take_while(|key| key.starts_with(prefix))
+            .cloned()
+            .collect();
+        batch.extend(added.into_iter().map(|key| (key, None)));
+        self.store.records.scan(prefix, prefix, &mut |key, _| {
+            batch.insert(key.to_vec(), None);
+            ControlFlow::Continue(())
+        })?;
+        Ok(())
+    }
+
+    fn readmit(&mut self, key: &DocumentKey) -> Result<Committed, CommitError> {
+        let pending = self.document(key)?;
+        let Some(state) = pending.state.filter(|state| state.erased) else {
+            return Err(CommitError::NotErased);
+        };
+        pending.state = None;
+        pending.news = None;
+        pending.is_forgotten = true;
+        Ok(Committed { sequence: state.sequence, position: Position(0) })
     }
 
     /// The keys of the document's snapshot and of its changes before `end`, each with how many bytes it holds.
@@ -436,8 +480,21 @@ impl<'a, R: Records> Commit<'a, R> {
             Entry::Vacant(entry) => {
                 let state = self.store.state(key)?;
                 let told = state.map(|state| state.sequence).unwrap_or_default();
-                Ok(entry.insert(Pending { state, told, news: None }))
+                Ok(entry.insert(Pending { state, told, news: None, is_forgotten: false }))
             }
+        }
+    }
+
+    /// As [`Commit::document`], taking a state that nobody can read for none.
+    fn document_or_damaged(&mut self, key: &DocumentKey) -> Result<Option<State>, CommitError> {
+        match self.document(key) {
+            Ok(pending) => Ok(pending.state),
+            Err(CommitError::Damaged { .. }) => {
+                let pending = Pending { state: None, told: Sequence(0), news: None, is_forgotten: false };
+                self.documents.insert(key.clone(), pending);
+                Ok(None)
+            }
+            Err(error) => Err(error),
         }
     }
 

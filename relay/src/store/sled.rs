@@ -4,8 +4,8 @@
 //! is synchronised once more after it. And values that don't fit its pages go to files that it does not synchronise, so
 //! large values never reach it: they are files of our own, written before the commit that names them.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::records::{Batch, Failure, RecordStore, Records, Visit};
@@ -32,12 +32,45 @@ pub struct Sled {
 }
 
 impl Sled {
-    /// The store in this directory. Only one relay can have it open.
+    /// The store in this directory. Only one process can have it open.
     pub fn open(&self) -> Result<Box<dyn Store>, OpenError> {
         let path = self.path.display().to_string();
-        let records = SledRecords::open(self)
-            .map_err(|failure| OpenError::Unavailable { path: path.clone(), why: failure.why })?;
+        let unavailable = |why: String| OpenError::Unavailable { path: path.clone(), why };
+        fs::create_dir_all(&self.path).map_err(|error| unavailable(error.to_string()))?;
+        let lock = self.lock()?;
+        let records = SledRecords::open(self, lock).map_err(|failure| unavailable(failure.why))?;
         Ok(Box::new(RecordStore::open(records, &path)?))
+    }
+
+    /// Whether there is a store in this directory.
+    pub fn exists(&self) -> bool {
+        self.path.join("sled").is_dir()
+    }
+
+    /// Locks the directory, and notes in the locked file who has done so.
+    fn lock(&self) -> Result<File, OpenError> {
+        let path = self.path.display().to_string();
+        let unavailable =
+            |error: io::Error| OpenError::Unavailable { path: path.clone(), why: error.to_string() };
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let mut file = options.open(self.path.join("lock")).map_err(unavailable)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                file.take(200).read_to_string(&mut holder).ok();
+                let holder = Some(holder.trim()).filter(|holder| !holder.is_empty());
+                return Err(OpenError::InUse {
+                    path,
+                    holder: holder.unwrap_or("another process").to_owned(),
+                });
+            }
+            Err(TryLockError::Error(error)) => return Err(unavailable(error)),
+        }
+        // Whoever is turned away is told; a disk that is full is no reason to turn anyone away.
+        file.set_len(0).and_then(|()| writeln!(file, "process {}", std::process::id())).ok();
+        Ok(file)
     }
 }
 
@@ -48,10 +81,12 @@ pub(super) struct SledRecords {
     large: PathBuf,
     /// Where the next large value goes. Numbers are not used again.
     next_file: u64,
+    /// Held until the store is closed.
+    _lock: File,
 }
 
 impl SledRecords {
-    fn open(options: &Sled) -> Result<Self, Failure> {
+    fn open(options: &Sled, lock: File) -> Result<Self, Failure> {
         let large = options.path.join("large");
         fs::create_dir_all(&large)?;
         let database = ::sled::Config::new()
@@ -62,7 +97,7 @@ impl SledRecords {
         for directory in [options.path.join("sled").as_path(), &options.path] {
             File::open(directory)?.sync_all()?;
         }
-        let mut records = Self { database, file, large, next_file: 0 };
+        let mut records = Self { database, file, large, next_file: 0, _lock: lock };
         records.sweep()?;
         Ok(records)
     }
@@ -212,7 +247,8 @@ pub(super) mod tests {
         }
 
         pub(in super::super) fn records(&self) -> SledRecords {
-            SledRecords::open(&self.options()).unwrap()
+            let options = self.options();
+            SledRecords::open(&options, options.lock().unwrap()).unwrap()
         }
 
         fn files(&self, directory: &str) -> Vec<String> {
@@ -266,10 +302,13 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_second_relay_is_told_that_the_data_is_in_use() {
+    fn a_second_relay_is_told_who_uses_the_data() {
         let directory = Directory::new();
-        let _first = directory.options().open().unwrap();
+        let first = directory.options().open().unwrap();
         let Err(error) = directory.options().open() else { panic!("opened twice") };
-        assert!(error.to_string().contains("another relay"), "{error}");
+        let holder = format!("process {}", std::process::id());
+        assert!(matches!(&error, OpenError::InUse { holder: it, .. } if *it == holder), "{error}");
+        drop(first);
+        assert!(directory.options().open().is_ok());
     }
 }
