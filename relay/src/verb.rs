@@ -2,9 +2,11 @@
 
 mod config;
 mod serve;
+mod store;
 mod token;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
@@ -31,6 +33,9 @@ enum Verb {
     /// Look at what a relay would do, without doing it
     #[command(subcommand)]
     Config(config::Verb),
+    /// Look after stored data: check, count, back up, bring in, pack, erase
+    #[command(subcommand)]
+    Store(Box<store::Verb>),
 }
 
 /// Where a configuration comes from.
@@ -44,13 +49,15 @@ struct Configuration {
     settings: Settings,
 }
 
-pub(crate) fn run() -> Result<()> {
+pub(crate) fn run() -> Result<ExitCode> {
     let cli = Cli::parse();
     match cli.verb {
         None => serve::run(&cli.configuration.resolve()?),
         Some(Verb::Token(token)) => token::run(&token),
         Some(Verb::Config(verb)) => config::run(verb),
+        Some(Verb::Store(verb)) => return store::run(*verb),
     }
+    .map(|()| ExitCode::SUCCESS)
 }
 
 impl Configuration {

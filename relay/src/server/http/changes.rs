@@ -46,7 +46,7 @@ async fn changes(
     let entries = answered.await.map_err(|_| Problem::stopping())?.map_err(Refusal::from)?;
     let next = entries.last().map_or(query.since, |entry| entry.sequence);
     let entries: Vec<_> = entries.into_iter().map(told).collect();
-    Ok(Json(json!({"metadata": metadata(), "changes": entries, "next": next})))
+    Ok(Json(json!({"metadata": metadata(), "tenant": caller.tenant(), "changes": entries, "next": next})))
 }
 
 fn told(entry: FeedEntry) -> Value {
