@@ -141,7 +141,10 @@ fn command() -> Command {
 }
 
 /// The relay as `cargo test --workspace` builds it: beside the folder of the test that runs.
-fn binary() -> PathBuf {
+///
+/// # Panics
+/// If it was not built.
+pub fn binary() -> PathBuf {
     let test = std::env::current_exe().expect("tests know where they are");
     let folder = test.parent().and_then(Path::parent).expect("tests are below the profile's folder");
     let binary = folder.join(format!("relay{}", std::env::consts::EXE_SUFFIX));

@@ -39,8 +39,8 @@ const VERBS: [Verb; 7] = [
     },
     Verb {
         name: "bench",
-        takes: "[NAME] [--quick]",
-        about: "measure one package or benchmark, and compare with its target",
+        takes: "[NAME | relay ...] [--quick]",
+        about: "measure one package or benchmark against its target; or `relay`, the binary under load",
         run: bench::run,
     },
     Verb {

@@ -1,5 +1,7 @@
-//! `cargo xtask bench`: run criterion benchmarks and set what they measured beside what they must reach.
+//! `cargo xtask bench`: run criterion benchmarks and set what they measured beside what they must reach; or put load on a
+//! relay.
 
+mod load;
 mod report;
 
 use std::path::Path;
@@ -15,6 +17,9 @@ use crate::workspace::{self, Target};
 pub(super) fn run(mut args: Args) -> Result<bool> {
     let quick = args.flag("--quick");
     let name = args.word();
+    if name.as_deref() == Some("relay") {
+        return load::run(args, quick);
+    }
     args.finish("bench [NAME] [--quick]")?;
     let all = workspace::targets("bench")?;
     let chosen: Vec<_> =
