@@ -26,10 +26,20 @@ impl RelayProcess {
         Self::start_with(&["--data", folder, "--log", "warn"])
     }
 
+    /// As [`RelayProcess::start`], at this address: where an earlier one was.
+    pub fn start_at(address: SocketAddr, folder: &Path) -> Self {
+        let folder = folder.to_str().expect("folders of tests are UTF-8");
+        Self::spawn(&address.to_string(), &["--data", folder, "--log", "warn"])
+    }
+
     /// As [`RelayProcess::start`], with these flags besides the address.
     pub fn start_with(flags: &[&str]) -> Self {
+        Self::spawn("127.0.0.1:0", flags)
+    }
+
+    fn spawn(address: &str, flags: &[&str]) -> Self {
         let mut child = command()
-            .args(["--listen", "127.0.0.1:0"])
+            .args(["--listen", address])
             .args(flags)
             .stdout(Stdio::piped())
             .spawn()
