@@ -2,7 +2,8 @@
 //!
 //! `cargo xtask bench relay-hub`. An event is everything between the arrival of a frame and the last frame that follows
 //! from it, without storage and sockets: decoded, verified, handed out to be stored, and once stored sent to the other
-//! follower and acknowledged to the author. First a report is printed (how much less than live documents; how the cost
+//! follower and acknowledged to the author. A relay that opens its documents does the same with each frame: decodes it, takes
+//! it in, makes what is to be stored, and sends to both. First a report is printed (how much less than live documents; how the cost
 //! depends on how many documents and connections there are), then criterion measures what `targets.txt` bounds.
 
 #![expect(clippy::cast_precision_loss, reason = "counts of events are small")]
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use automerge::sync::{Message, State, SyncDoc};
 use automerge::{Automerge, Change};
+use crdt_core::wire::{Frame, PeerRef, Route};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 use self::stage::{History, PHONE, Stage, frame_of, reader};
@@ -76,13 +78,22 @@ impl Live {
         Self { document, phone, laptop }
     }
 
-    /// Takes a device's message in, and makes those that follow from it.
-    fn relay(&mut self, message: &[u8]) -> usize {
-        let message = Message::decode(message).unwrap();
-        self.document.receive_sync_message(&mut self.phone, message).unwrap();
-        let to_laptop = self.document.generate_sync_message(&mut self.laptop).map(Message::encode);
-        let to_phone = self.document.generate_sync_message(&mut self.phone).map(Message::encode);
-        usize::from(to_laptop.is_some()) + usize::from(to_phone.is_some())
+    /// Takes a device's frame in, makes what is to be stored, and then the frames that follow from it.
+    fn relay(&mut self, frame: &[u8]) -> usize {
+        let Frame::Sync { route, document, data } = Frame::decode(frame).unwrap() else {
+            panic!("another frame")
+        };
+        let before = self.document.get_heads();
+        self.document.receive_sync_message(&mut self.phone, Message::decode(data).unwrap()).unwrap();
+        let stored = self.document.save_after(&before);
+        assert!(!stored.is_empty());
+        let others = [(&mut self.laptop, reader_name()), (&mut self.phone, route.sender)];
+        let sent = others.into_iter().filter_map(|(state, target)| {
+            let data = self.document.generate_sync_message(state)?.encode();
+            let route = Route { sender: route.target, target };
+            Some(Frame::Sync { route, document, data: &data }.encode())
+        });
+        sent.count()
     }
 
     fn thank(&mut self, message: &[u8]) {
@@ -116,7 +127,7 @@ fn through_live_documents(history: &History, first: &Live, size: Size) -> Durati
     let mut time = Duration::ZERO;
     for n in size.changes..size.changes + size.events {
         for live in &mut documents {
-            let (news, thanks) = (history.news(n), history.thanks(n));
+            let (news, thanks) = (frame_of(0, PHONE, &history.news(n)), history.thanks(n));
             let began = Instant::now();
             let sent = live.relay(&news);
             time += began.elapsed();
@@ -226,6 +237,10 @@ fn write_round(
     }
     times.sort_unstable();
     times[events / 2]
+}
+
+fn reader_name() -> PeerRef<'static> {
+    PeerRef::new("device-1").expect("a name")
 }
 
 fn micros(time: Duration) -> f64 {

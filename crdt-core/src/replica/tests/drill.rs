@@ -18,9 +18,11 @@ use crate::wire::{
 const PHONE: usize = 0;
 const LAPTOP: usize = 1;
 
+#[cfg(test)]
 const DRILLS: u64 = 500;
 
 /// Bytes of one drill.
+#[cfg(test)]
 const DRILL_BYTES: usize = 400;
 
 const STRANGERS_MAX: usize = 4;
@@ -57,7 +59,7 @@ struct Drill<'a> {
 }
 
 /// Does what the bytes spell, heals everything, and demands that the honest devices meet.
-fn drill(bytes: &[u8]) {
+pub fn drill(bytes: &[u8]) {
     let mut world = World::new(&["phone", "laptop"]);
     world.open(PHONE, CART);
     world.open(LAPTOP, CART);
@@ -238,6 +240,7 @@ impl Drill<'_> {
 }
 
 /// Bytes that differ with the seed.
+#[cfg(test)]
 fn noise(seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut byte = || {

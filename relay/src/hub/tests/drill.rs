@@ -16,9 +16,11 @@ use super::stage::{CART, Device, Stage, user};
 use crate::hub::{Input, Limits};
 use crate::id::ConnectionId;
 
+#[cfg(test)]
 const DRILLS: u64 = 1_000;
 
 /// Bytes of one drill.
+#[cfg(test)]
 const DRILL_BYTES: usize = 600;
 
 const STRANGERS_MAX: usize = 4;
@@ -68,7 +70,7 @@ struct Drill<'a> {
 }
 
 /// Does what the bytes spell, heals everything, and demands that the honest devices meet.
-fn drill(bytes: &[u8]) {
+pub fn drill(bytes: &[u8]) {
     let limits = Limits {
         documents_per_connection_max: 8,
         parked_bytes_max: 64 << 10,
@@ -286,6 +288,7 @@ impl Drill<'_> {
 }
 
 /// Bytes that differ with the seed.
+#[cfg(test)]
 fn noise(seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut byte = || {

@@ -35,7 +35,7 @@ pub(super) fn plan(seed: u64) -> Plan {
     let mut plan = Plan {
         seed,
         relays,
-        relay_ways: draw.relay_ways(&devices, relays, &strangers),
+        relay_ways: draw.relay_ways(&devices, relays, &strangers, &documents),
         strangers,
         weather: draw.weather(),
         device_disk: draw.disk(),
@@ -168,11 +168,19 @@ impl Draw {
     }
 
     /// A document belongs to whoever first brings it only where nobody else is first.
-    fn relay_ways(&mut self, devices: &[DevicePlan], relays: usize, strangers: &[StrangerPlan]) -> RelayWays {
+    fn relay_ways(
+        &mut self,
+        devices: &[DevicePlan],
+        relays: usize,
+        strangers: &[StrangerPlan],
+        documents: &[DocumentPlan],
+    ) -> RelayWays {
+        let writes_for_others =
+            |person: Person| documents.iter().any(|plan| plan.rights.get(&person) == Some(&Right::Write));
         let is_simple = owner_is_first(devices, relays)
-            && strangers
-                .iter()
-                .all(|stranger| stranger.person != Person(0) && matches!(stranger.target, NodeId::Relay(_)));
+            && strangers.iter().all(|stranger| {
+                matches!(stranger.target, NodeId::Relay(_)) && !writes_for_others(stranger.person)
+            });
         RelayWays {
             permits_name_documents: self.chance.percent(50) || !is_simple,
             is_tight: self.chance.percent(40),
