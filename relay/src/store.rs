@@ -65,6 +65,18 @@ pub trait Store: Send {
     /// What the tenant's documents hold together.
     fn usage(&self, tenant: &Tenant) -> Result<Usage, LoadError>;
 
+    /// The tenant's documents after `after`, in the order of their ids, at most `limit` of them; also those
+    /// that were erased or are damaged.
+    fn list(
+        &self,
+        tenant: &Tenant,
+        after: Option<DocumentId>,
+        limit: usize,
+    ) -> Result<Vec<Listed>, LoadError>;
+
+    /// The place of the latest commit: no feed has gone further.
+    fn latest(&self) -> Sequence;
+
     /// The latest commit of each document that committed after `after`, oldest first, at most `limit` of them.
     ///
     /// A document appears once, at its latest place: a follower that keeps the last sequence it handled misses nothing,
@@ -206,6 +218,31 @@ pub struct Usage {
     pub documents: u64,
     /// Bytes of changes and snapshots, without what the backend adds.
     pub bytes: u64,
+}
+
+/// One document of a tenant, without anything that is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    pub document: DocumentId,
+    /// Where the feed tells of it.
+    pub sequence: Sequence,
+    pub modified: Timestamp,
+    /// Changes that were ever appended to it.
+    pub changes: u64,
+    /// Bytes of its changes and its snapshot.
+    pub bytes: u64,
+    pub standing: Standing,
+}
+
+/// What is left of a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Standing {
+    Stored,
+    Erased,
+    /// Nothing but its id can be read.
+    Damaged,
 }
 
 /// The latest thing that happened to one document.

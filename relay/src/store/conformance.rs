@@ -160,6 +160,32 @@ fn the_feed_tells_of_each_document_once_and_skips_nothing(disk: &dyn Disk) {
     assert_eq!(store.feed(&shop(), Sequence(u64::MAX), 10).unwrap(), []);
 }
 
+fn documents_are_listed_in_pages_whatever_became_of_them(disk: &dyn Disk) {
+    let mut store = disk.open().unwrap();
+    for number in 1..=5 {
+        commit(&mut *store, append(&document(number), &[number]));
+    }
+    commit(&mut *store, append(&document(2), &[6]));
+    commit(&mut *store, Write::Erase { key: document(4), at: Timestamp::from_millis(9) });
+    let elsewhere = DocumentKey { tenant: Tenant::new("shop2").unwrap(), ..document(1) };
+    let last = commit(&mut *store, append(&elsewhere, &[1]));
+    assert_eq!(store.latest(), last.sequence);
+    drop(store);
+    disk.rewrite(&key::state(&document(5)), &flip);
+
+    let store = disk.open().unwrap();
+    assert_eq!(store.latest(), last.sequence);
+    let first = store.list(&shop(), None, 3).unwrap();
+    let rest = store.list(&shop(), first.last().map(|listed| listed.document), 3).unwrap();
+    let seen: Vec<_> =
+        first.iter().chain(&rest).map(|it| (it.document.as_bytes()[0], it.changes, it.standing)).collect();
+    use Standing::{Damaged, Erased, Stored};
+    assert_eq!(seen, [(1, 1, Stored), (2, 2, Stored), (3, 1, Stored), (4, 1, Erased), (5, 0, Damaged)]);
+    assert_eq!((first[1].bytes, first[1].modified), (200, Timestamp::from_millis(5)));
+    assert!(store.list(&shop(), Some(document(5).document), 3).unwrap().is_empty());
+    assert!(store.list(&shop(), None, 0).unwrap().is_empty());
+}
+
 fn tenants_share_nothing_even_under_equal_ids(disk: &dyn Disk) {
     let cart = document(1);
     let theirs = DocumentKey { tenant: Tenant::new("sho").unwrap(), ..cart.clone() };
@@ -404,6 +430,7 @@ macro_rules! conforms {
             what_was_committed_is_there_after_reopening,
             one_commit_takes_many_writes_and_a_bad_one_fails_alone,
             the_feed_tells_of_each_document_once_and_skips_nothing,
+            documents_are_listed_in_pages_whatever_became_of_them,
             tenants_share_nothing_even_under_equal_ids,
             a_snapshot_stands_for_the_changes_before_it,
             large_changes_are_kept_as_faithfully_as_small_ones,

@@ -24,6 +24,11 @@ pub(super) fn usage(tenant: &Tenant) -> Vec<u8> {
     with_tenant(b'u', tenant)
 }
 
+/// What the states of a tenant's documents begin with.
+pub(super) fn states(tenant: &Tenant) -> Vec<u8> {
+    with_tenant(b'd', tenant)
+}
+
 pub(super) fn state(key: &DocumentKey) -> Vec<u8> {
     with_document(b'd', key)
 }

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ops::ControlFlow;
 
+use crdt_core::id::DocumentId;
 use crdt_core::time::Timestamp;
 
 use super::record::{self, SnapshotRecord, State, Totals};
 use super::{
-    Append, Check, CommitError, Committed, FORMAT_VERSION, FeedEntry, LoadError, Loaded, News, Oddity,
-    OpenError, ShowDocument, Snapshot, SnapshotSummary, Store, StoredDocument, Usage, Write, check, key,
+    Append, Check, CommitError, Committed, FORMAT_VERSION, FeedEntry, Listed, LoadError, Loaded, News, Oddity,
+    OpenError, ShowDocument, Snapshot, SnapshotSummary, Standing, Store, StoredDocument, Usage, Write, check,
+    key,
 };
 use crate::access::Access;
 use crate::id::{DocumentKey, Position, Sequence, Tenant};
@@ -217,6 +219,51 @@ impl<R: Records> Store for RecordStore<R> {
         let content = self.content(&key::usage(tenant), what)?;
         let usage = content.map(|content| Usage::decode(&content).ok_or(LoadError::Damaged { what: what() }));
         Ok(usage.transpose()?.unwrap_or_default())
+    }
+
+    fn list(
+        &self,
+        tenant: &Tenant,
+        after: Option<DocumentId>,
+        limit: usize,
+    ) -> Result<Vec<Listed>, LoadError> {
+        let mut listed = Vec::new();
+        if limit == 0 {
+            return Ok(listed);
+        }
+        let prefix = key::states(tenant);
+        let key_after = |document| key::state(&DocumentKey { tenant: tenant.clone(), document });
+        let last = after.map(key_after);
+        let from = last.as_deref().unwrap_or(&prefix);
+        self.records.scan(&prefix, from, &mut |key, value| {
+            if Some(key) == last.as_deref() {
+                return ControlFlow::Continue(());
+            }
+            let Some(DocumentKey { document, .. }) = key::document_of(key) else {
+                return ControlFlow::Continue(());
+            };
+            let state = record::open(key, value).and_then(State::decode);
+            let standing = match &state {
+                None => Standing::Damaged,
+                Some(state) if state.erased => Standing::Erased,
+                Some(_) => Standing::Stored,
+            };
+            let state = state.unwrap_or_default();
+            listed.push(Listed {
+                document,
+                sequence: state.sequence,
+                modified: state.modified,
+                changes: state.next.0,
+                bytes: state.bytes,
+                standing,
+            });
+            if listed.len() == limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        Ok(listed)
+    }
+
+    fn latest(&self) -> Sequence {
+        self.totals.sequence
     }
 
     fn feed(&self, tenant: &Tenant, after: Sequence, limit: usize) -> Result<Vec<FeedEntry>, LoadError> {
