@@ -46,15 +46,19 @@ mod gathering;
 mod greeting;
 mod hearing;
 mod limits;
+mod noting;
+mod putting;
 mod rate;
 mod refusing;
 mod room;
 mod seen;
+mod sessions;
 mod shard;
 mod snapshot;
 mod speaking;
 mod storing;
 mod tidying;
+mod version;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -67,11 +71,16 @@ use crdt_core::wire::{DenialCode, PeerId, StorageId};
 pub use self::connection::Peer;
 pub use self::counters::Counters;
 pub use self::limits::Limits;
+pub use self::noting::Note;
+pub use self::putting::{Put, PutDone, PutError};
 pub use self::rate::Rate;
+pub use self::sessions::Session;
 pub use self::shard::{Place, Shard, Shards};
 pub use self::snapshot::{decode_index, encode_index};
+pub use self::version::{Condition, Version, Versions};
 
 use self::connections::Connections;
+use self::putting::Putting;
 use self::room::{Room, Sizes};
 use self::seen::Seen;
 use crate::access::{Access, Permit};
@@ -90,6 +99,8 @@ pub enum Input {
     Written { connection: ConnectionId, bytes: usize },
     /// The connection is no more.
     Closed { connection: ConnectionId },
+    /// Somebody brings changes and does not stay. For the hub that handles the document; answered by [`Output::Put`].
+    Put { connection: ConnectionId, put: Box<Put> },
     /// The connection's permit has been renewed or narrowed.
     Permitted { connection: ConnectionId, permit: Permit },
     /// What let the connection in is not accepted any more.
@@ -160,6 +171,16 @@ pub enum Output {
     Left {
         connection: ConnectionId,
     },
+    /// The answer to [`Input::Put`], which ends its connection.
+    Put {
+        connection: ConnectionId,
+        result: Result<PutDone, PutError>,
+    },
+    /// Something that whoever looks after the relay may want to know.
+    Noted {
+        tenant: Tenant,
+        note: Note,
+    },
     /// The tenant's change feed goes on to here.
     Advanced {
         tenant: Tenant,
@@ -197,6 +218,8 @@ pub struct Hub {
     rooms: BTreeMap<DocumentKey, Slot>,
     /// Who has asked for documents that nobody has brought yet.
     wanted: BTreeMap<DocumentKey, BTreeSet<ConnectionId>>,
+    /// Those who brought something and wait for it to be durable.
+    puts: BTreeMap<ConnectionId, Putting>,
     /// Bytes stored of each tenant that has been active.
     tenant_bytes: BTreeMap<Tenant, u64>,
     /// What all rooms take together.
@@ -245,6 +268,8 @@ enum Call<'a> {
     Sync { data: Cow<'a, [u8]> },
     /// It opens the document, of which it has these heads.
     Open { heads: Vec<ChangeHash> },
+    /// It has brought changes, which are among the hub's puts.
+    Put,
 }
 
 impl Hub {
@@ -265,6 +290,7 @@ impl Hub {
             connections: Connections::default(),
             rooms: BTreeMap::new(),
             wanted: BTreeMap::new(),
+            puts: BTreeMap::new(),
             tenant_bytes: BTreeMap::new(),
             sizes: Sizes::default(),
             hot: VecDeque::new(),
@@ -283,6 +309,7 @@ impl Hub {
             Input::Received { connection, frame } => self.received(connection, &frame),
             Input::Written { connection, bytes } => self.written(connection, bytes),
             Input::Closed { connection } => self.forget(connection),
+            Input::Put { connection, put } => self.put(connection, *put),
             Input::Permitted { connection, permit } => self.permitted(connection, permit),
             Input::Revoked { connection } => {
                 self.refuse_connection(

@@ -5,8 +5,11 @@
 
 mod door;
 mod engine;
+mod feed;
 mod health;
 mod http;
+mod journal;
+mod latency;
 mod mailbox;
 mod socket;
 mod storage;
@@ -25,9 +28,12 @@ use tokio::task::JoinSet;
 pub use self::door::{Door, read_secret};
 
 use self::engine::{Engine, Event, Outgoing};
+use self::feed::Feeds;
 use self::health::Health;
+use self::journal::Journal;
+use self::latency::Latency;
 use self::mailbox::Mailboxes;
-use self::storage::{Request, Storage};
+use self::storage::{Request, Storage, Watch};
 use crate::config::Config;
 use crate::hub::{Hub, Input, Limits, Shards};
 use crate::id::ConnectionId;
@@ -35,6 +41,12 @@ use crate::store::{Memory, Sled, Store};
 
 /// Bytes of frames that wait for the hubs, over all connections. Readers of sockets wait when there are more.
 const INBOX_BYTES_MAX: usize = 256 << 20;
+
+/// Documents that are brought over HTTP at once: each may take much memory until it has been checked.
+const UPLOADS_MAX: usize = 4;
+
+/// Bytes of bodies that are being brought, over all requests.
+const BODY_BYTES_MAX: usize = 256 << 20;
 
 /// How often the files of keys and of what is revoked are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
@@ -59,6 +71,11 @@ struct Shared {
     connections_max: usize,
     health: Health,
     door: Door,
+    watch: Watch,
+    /// Bodies that may be read and checked at once.
+    uploads: Semaphore,
+    /// KiB of bodies that may be held at once.
+    body_bytes: Semaphore,
     started: Instant,
 }
 
@@ -75,7 +92,12 @@ impl Server {
         let shards = Shards::new(config.shards);
         let (mailboxes, inboxes) = Mailboxes::new(shards);
         let mailboxes = Arc::new(mailboxes);
-        let (storage, requests) = Storage::start(store, Arc::clone(&mailboxes))?;
+        let watch = Watch {
+            feeds: Arc::new(Feeds::default()),
+            journal: Arc::new(Journal::new()),
+            latency: Arc::new(Latency::new()),
+        };
+        let (storage, requests) = Storage::start(store, Arc::clone(&mailboxes), watch.clone())?;
         let shared = Arc::new(Shared {
             mailboxes,
             inbox: Arc::new(Semaphore::new(INBOX_BYTES_MAX / 1024)),
@@ -85,6 +107,9 @@ impl Server {
             connections_max: config.connections_max,
             health: Health::new(shards),
             door,
+            watch,
+            uploads: Semaphore::new(UPLOADS_MAX),
+            body_bytes: Semaphore::new(BODY_BYTES_MAX / 1024),
             started: Instant::now(),
         });
         let id = PeerId::new("relay")?;
@@ -145,6 +170,30 @@ impl Shared {
 
     fn dismiss(&self) {
         self.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// A connection for as long as a request lasts, unless there are too many.
+    fn visit(self: &Arc<Self>) -> Option<Visit> {
+        let connection = self.admit()?;
+        Some(Visit { shared: Arc::clone(self), connection })
+    }
+}
+
+/// A request that lasts: it counts as a connection.
+struct Visit {
+    shared: Arc<Shared>,
+    connection: ConnectionId,
+}
+
+impl Visit {
+    fn connection(&self) -> ConnectionId {
+        self.connection
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        self.shared.dismiss();
     }
 }
 

@@ -1,11 +1,12 @@
 //! What the cross-crate tests share.
 //!
-//! * [`process`] runs the relay's binary, [`client`] is a peer of it, and [`device`] a peer that holds a document.
+//! * [`process`] runs the relay's binary, [`client`] is a peer of it, [`device`] a peer that holds a document, and [`http`] asks it.
 //! * [`source`] reads Rust files of this workspace with comments and literals blanked out.
 //! * [`tidy`] holds the house rules that no compiler checks.
 
 pub mod client;
 pub mod device;
+pub mod http;
 pub mod process;
 pub mod source;
 pub mod tidy;

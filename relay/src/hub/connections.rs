@@ -1,6 +1,7 @@
 //! All connections, and what those of one peer or one subject share.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::time::Duration;
 
 use crdt_core::time::Timestamp;
@@ -122,6 +123,14 @@ impl Connections {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (ConnectionId, &Connection)> {
         self.all.iter().map(|(id, connection)| (*id, connection))
+    }
+
+    /// Those from a bound on, in their order.
+    pub(super) fn range(
+        &self,
+        from: Bound<ConnectionId>,
+    ) -> impl Iterator<Item = (ConnectionId, &Connection)> {
+        self.all.range((from, Bound::Unbounded)).map(|(id, connection)| (*id, connection))
     }
 
     pub(super) fn len(&self) -> usize {

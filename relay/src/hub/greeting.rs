@@ -54,6 +54,7 @@ impl Hub {
             }
         }
         self.let_others_know(id);
+        self.note_join(id);
         let metadata = PeerMetadata {
             storage: self.storage.as_ref().map(|storage| storage.borrowed()),
             ephemeral: false,
@@ -105,6 +106,7 @@ impl Hub {
     /// Forgets a connection that is no more.
     pub(super) fn forget(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.remove(id) else { return };
+        self.note_leave(id, &connection);
         if self.shard.has_others() && self.shard.is_front() && connection.peer.is_some() {
             self.outputs.push_back(Output::Left { connection: id });
         }
@@ -161,7 +163,9 @@ impl Hub {
         for (id, over) in overdue {
             match over {
                 // The front ends it, and says why once.
-                Over::Silent | Over::Expired if !self.shard.is_front() => {}
+                // Somebody who does not stay says nothing else.
+                Over::Silent if self.puts.contains_key(&id) => {}
+                Over::Silent | Over::Expired if !self.shard.is_front() && !self.puts.contains_key(&id) => {}
                 Over::Silent => self.refuse_connection(id, DenialCode::Invalid, "a join was due earlier"),
                 Over::Expired => {
                     self.refuse_connection(id, DenialCode::Unauthenticated, "your permit has expired");

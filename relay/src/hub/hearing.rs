@@ -147,6 +147,7 @@ impl Hub {
             }
             Call::Request { data } | Call::Sync { data } => self.hear(id, key, data),
             Call::Open { heads } => self.open(id, key, heads),
+            Call::Put => self.take_put(id, key),
         }
     }
 
@@ -156,7 +157,7 @@ impl Hub {
     }
 
     /// What the connection may do with the document; it is refused and ended if that is nothing.
-    fn admit(&mut self, id: ConnectionId, key: &DocumentKey) -> Option<Right> {
+    pub(super) fn admit(&mut self, id: ConnectionId, key: &DocumentKey) -> Option<Right> {
         let (Some(Slot::Open(room)), Some(connection)) = (self.rooms.get_mut(key), self.connections.get(id))
         else {
             return None;
@@ -202,7 +203,7 @@ impl Hub {
     }
 
     /// Takes in changes, and has those that fit appended.
-    fn take_in(&mut self, id: ConnectionId, key: &DocumentKey, changes: Vec<ParsedChange>) {
+    pub(super) fn take_in(&mut self, id: ConnectionId, key: &DocumentKey, changes: Vec<ParsedChange>) {
         let (Some(Slot::Open(room)), Some(connection)) = (self.rooms.get_mut(key), self.connections.get(id))
         else {
             return;
@@ -308,6 +309,7 @@ impl Call<'_> {
         match self {
             Self::Request { data } | Self::Sync { data } => data.len(),
             Self::Open { heads } => size_of_val(heads.as_slice()),
+            Self::Put => 0,
         }
     }
 
@@ -316,6 +318,7 @@ impl Call<'_> {
             Self::Request { data } => Call::Request { data: Cow::Owned(data.into_owned()) },
             Self::Sync { data } => Call::Sync { data: Cow::Owned(data.into_owned()) },
             Self::Open { heads } => Call::Open { heads },
+            Self::Put => Call::Put,
         }
     }
 }

@@ -33,6 +33,10 @@ impl Hub {
         reason: &str,
     ) {
         self.counters.refusals += 1;
+        self.note_refusal(id, Some(document), code, reason);
+        if self.refuse_put(id, refused, code, reason) {
+            return;
+        }
         let Some((connection, peer)) = self.connections.get(id).and_then(|it| Some((it, it.peer.as_ref()?)))
         else {
             return;
@@ -63,6 +67,10 @@ impl Hub {
     /// Refuses to go on with a connection, says why, and closes it.
     pub(super) fn refuse_connection(&mut self, id: ConnectionId, code: DenialCode, reason: &str) {
         self.counters.refusals += 1;
+        self.note_refusal(id, None, code, reason);
+        if self.refuse_put(id, Refused::Writing, code, reason) {
+            return;
+        }
         let Some(connection) = self.connections.get(id) else { return };
         let (sender, target) = (self.id.borrowed(), connection.peer.as_ref().map(|peer| peer.id.borrowed()));
         let frame = match target.filter(|_| connection.has(Capability::Denial)) {

@@ -362,7 +362,7 @@ impl Room {
     }
 
     /// The heads as they will be when everything before `end` is settled.
-    fn heads_at(&self, end: GraphPosition) -> Vec<ChangeHash> {
+    pub(super) fn heads_at(&self, end: GraphPosition) -> Vec<ChangeHash> {
         let mut heads = self.graph.heads();
         for position in self.graph.len()..end {
             for dep in self.graph.deps(position) {

@@ -90,6 +90,7 @@ impl Hub {
         self.outputs.push_back(Output::Advanced { tenant: key.tenant.clone(), sequence: committed.sequence });
         for author in authors {
             self.note_durable(author, key.document);
+            self.finish_put(author, key);
         }
         for follower in followers {
             self.note_dirty(follower, key.document);

@@ -9,6 +9,8 @@ mod following;
 #[cfg(test)]
 mod packed;
 #[cfg(test)]
+mod putting;
+#[cfg(test)]
 mod refusing;
 #[cfg(test)]
 mod sharding;

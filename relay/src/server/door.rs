@@ -97,6 +97,17 @@ impl Door {
         }
     }
 
+    /// Whether a token that was accepted has not been revoked since.
+    pub(super) fn is_welcome(&self, bearer: Option<&Bearer>) -> bool {
+        match (&self.guard, bearer) {
+            (Guard::Tokens(checkpoint), Some(bearer)) => {
+                let tokens = checkpoint.tokens.read().unwrap_or_else(PoisonError::into_inner);
+                !tokens.is_revoked(bearer)
+            }
+            _ => true,
+        }
+    }
+
     /// Remembers who is in.
     pub(super) fn let_in(&self, connection: ConnectionId, bearer: Option<Bearer>) {
         if let (Guard::Tokens(checkpoint), Some(bearer)) = (&self.guard, bearer) {

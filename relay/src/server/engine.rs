@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use super::journal::Happening;
 use super::mailbox::Inbox;
 use super::storage::Request;
 use super::{Shared, now};
 use crate::access::Permit;
-use crate::hub::{Hub, Input, Output, Peer, Shard};
-use crate::id::ConnectionId;
+use crate::hub::{Hub, Input, Output, Peer, Put, PutDone, PutError, Session, Shard};
+use crate::id::{ConnectionId, Tenant};
 use crate::store::CommitError;
 
 /// Most events handled before the hub's wishes are done.
@@ -39,6 +40,19 @@ pub(super) enum Event {
         peer: Peer,
         link: Link,
     },
+    /// Somebody who does not stay brings changes.
+    Put {
+        connection: ConnectionId,
+        put: Box<Put>,
+        answer: oneshot::Sender<Result<PutDone, PutError>>,
+    },
+    /// Somebody wants to know who is connected.
+    Sessions {
+        tenant: Tenant,
+        after: ConnectionId,
+        limit: usize,
+        answer: oneshot::Sender<Vec<(Session, Transport)>>,
+    },
     Stop,
 }
 
@@ -57,6 +71,14 @@ pub(super) struct Link {
     pub(super) outbox: mpsc::UnboundedSender<Outgoing>,
     /// Milliseconds since 1970 until which nothing is read.
     pub(super) paused_until: Arc<AtomicU64>,
+    pub(super) transport: Transport,
+}
+
+/// What carries a connection's frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Transport {
+    WebSocket,
 }
 
 /// What a connection's writer is to do.
@@ -78,6 +100,8 @@ pub(super) struct Engine {
     storage: std::sync::mpsc::Sender<Request>,
     shared: Arc<Shared>,
     links: BTreeMap<ConnectionId, Link>,
+    /// Who waits for what they brought to be durable.
+    puts: BTreeMap<ConnectionId, oneshot::Sender<Result<PutDone, PutError>>>,
     /// Appends that storage has not answered.
     appends: usize,
 }
@@ -85,7 +109,8 @@ pub(super) struct Engine {
 impl Engine {
     pub(super) fn new(hub: Hub, share: Shard, inbox: Inbox, shared: Arc<Shared>) -> Self {
         let storage = shared.requests.clone();
-        Self { hub, shard: share, inbox, storage, shared, links: BTreeMap::new(), appends: 0 }
+        let (links, puts) = Default::default();
+        Self { hub, shard: share, inbox, storage, shared, links, puts, appends: 0 }
     }
 
     /// Runs until it is told to stop, and everything that was taken in is on disk. The connections are still open then.
@@ -126,6 +151,18 @@ impl Engine {
             Event::Joined { connection, permit, peer, link } => {
                 self.links.insert(connection, link);
                 self.hub.handle(now(), Input::Joined { connection, permit, peer });
+            }
+            Event::Put { connection, put, answer } => {
+                self.puts.insert(connection, answer);
+                self.hub.handle(now(), Input::Put { connection, put });
+            }
+            Event::Sessions { tenant, after, limit, answer } => {
+                let sessions = self.hub.sessions(&tenant, after, limit).into_iter();
+                let linked =
+                    |session: Session| Some((self.links.get(&session.connection)?.transport, session));
+                let sessions = sessions.filter_map(linked).map(|(transport, session)| (session, transport));
+                // Who asked may have gone.
+                answer.send(sessions.collect()).ok();
             }
             Event::Hub(input) => {
                 if let Input::Stored { stored, .. } = &input {
@@ -183,12 +220,23 @@ impl Engine {
                 }
                 Output::Append(append) => {
                     self.appends += 1;
-                    Request::Append(append)
+                    Request::Append { append, at: Instant::now() }
                 }
                 Output::Load { key } => Request::Load { key },
                 Output::Read { key, positions, snapshot } => Request::Read { key, positions, snapshot },
                 Output::Compact { key, through } => Request::Compact { key, through },
-                // The feed is asked for, not pushed.
+                Output::Put { connection, result } => {
+                    if let Some(answer) = self.puts.remove(&connection) {
+                        // Who asked may have gone; what they brought stays.
+                        answer.send(result).ok();
+                    }
+                    continue;
+                }
+                Output::Noted { tenant, note } => {
+                    self.shared.watch.journal.note(tenant, Happening::Noted(note));
+                    continue;
+                }
+                // The store says so to those who wait for it.
                 Output::Advanced { .. } => continue,
             };
             if self.storage.send(request).is_err() {

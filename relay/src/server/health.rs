@@ -1,6 +1,8 @@
 //! What the parts of a running relay know about how it does.
 
+use std::collections::VecDeque;
 use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::hub::{Counters, Shards};
 
@@ -10,11 +12,20 @@ pub(super) struct Health {
     storage: OnceLock<String>,
     /// Of each hub.
     counters: Mutex<Vec<Counters>>,
+    /// How many changes had become durable, at the moments of the last reports.
+    stored: Mutex<VecDeque<(Instant, u64)>>,
 }
+
+/// Over which time a rate is told.
+const RATE_TIME: Duration = Duration::from_secs(5);
 
 impl Health {
     pub(super) fn new(shards: Shards) -> Self {
-        Self { storage: OnceLock::new(), counters: Mutex::new(vec![Counters::default(); shards.count()]) }
+        Self {
+            storage: OnceLock::new(),
+            counters: Mutex::new(vec![Counters::default(); shards.count()]),
+            stored: Mutex::default(),
+        }
     }
 
     /// Notes why storage fails.
@@ -28,7 +39,25 @@ impl Health {
 
     /// Notes what one hub has counted so far.
     pub(super) fn report(&self, hub: usize, counters: Counters) {
-        self.counters.lock().unwrap_or_else(PoisonError::into_inner)[hub] = counters;
+        let stored: u64 = {
+            let mut all = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+            all[hub] = counters;
+            all.iter().map(|hub| hub.changes_stored).sum()
+        };
+        let (now, mut reports) = (Instant::now(), self.stored.lock().unwrap_or_else(PoisonError::into_inner));
+        reports.push_back((now, stored));
+        while reports.len() > 2 && now.saturating_duration_since(reports[1].0) >= RATE_TIME {
+            reports.pop_front();
+        }
+    }
+
+    /// Changes that became durable in a second, lately.
+    pub(super) fn changes_per_second(&self) -> f64 {
+        let reports = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        let (Some((from, before)), Some((to, after))) = (reports.front(), reports.back()) else { return 0.0 };
+        let seconds = to.saturating_duration_since(*from).as_secs_f64();
+        let changes = u32::try_from(after.saturating_sub(*before)).unwrap_or(u32::MAX);
+        if seconds > 0.0 { (f64::from(changes) / seconds * 10.0).round() / 10.0 } else { 0.0 }
     }
 
     /// What all hubs have counted.

@@ -1,38 +1,81 @@
 //! What can be asked over HTTP, one file a family of routes.
 
+mod body;
 mod changes;
 mod documents;
+mod event_stream;
+mod events;
 mod health;
 mod problem;
+mod route;
+mod sessions;
 mod status;
 mod sync;
+mod upload;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use serde_json::{Value, json};
 
+use serde::de::DeserializeOwned;
+
 use self::problem::Problem;
+use self::route::Routes;
+use super::door::Entry;
 use super::{Shared, now};
 use crate::access::{Permit, Right};
 use crate::id::Tenant;
 
 pub(super) fn router(shared: Arc<Shared>) -> Router {
-    Router::new()
-        .merge(sync::routes())
-        .merge(health::routes())
-        .merge(status::routes())
-        .merge(changes::routes())
-        .merge(documents::routes())
+    routes()
+        .into_router()
         .fallback(async || Problem::not_found("there is nothing at this address"))
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .with_state(shared)
 }
 
+fn routes() -> Routes {
+    sync::routes()
+        .and(health::routes())
+        .and(status::routes())
+        .and(events::routes())
+        .and(sessions::routes())
+        .and(changes::routes())
+        .and(documents::routes())
+        .and(upload::routes())
+}
+
+/// Most items in one answer.
+const PAGE_MAX: usize = 1000;
+
+/// How many items somebody wants in one answer.
+fn page_limit(asked: Option<usize>) -> Result<usize, Problem> {
+    match asked {
+        None => Ok(PAGE_MAX),
+        Some(limit @ 1..=PAGE_MAX) => Ok(limit),
+        Some(_) => Err(Problem::bad_request(format!("limit is between 1 and {PAGE_MAX}"))),
+    }
+}
+
+/// What stands behind the question mark of an address.
+struct Asked<T>(T);
+
+impl<T: DeserializeOwned> FromRequestParts<Arc<Shared>> for Asked<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Shared>) -> Result<Self, Problem> {
+        let query = Query::try_from_uri(&parts.uri);
+        let Query(asked) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
+        Ok(Self(asked))
+    }
+}
+
 /// Who asks, and what they are permitted. A route that takes one answers nobody else.
-struct Caller(Permit);
+#[derive(Clone)]
+struct Caller(Entry);
 
 impl FromRequestParts<Arc<Shared>> for Caller {
     type Rejection = Problem;
@@ -41,19 +84,36 @@ impl FromRequestParts<Arc<Shared>> for Caller {
         if !shared.door.allows_page(&parts.headers) {
             return Err(Problem::foreign_page());
         }
-        Ok(Self(shared.door.permit(&parts.headers, &parts.uri, now())?.permit))
+        Ok(Self(shared.door.permit(&parts.headers, &parts.uri, now())?))
     }
 }
 
 impl Caller {
     /// Only for those who look after the relay; without tokens that is everyone.
     fn administrator(&self) -> Result<(), Problem> {
-        let is_admin = self.0.everywhere == Some(Right::Admin) || !self.0.is_authenticated;
+        let permit = self.permit();
+        let is_admin = permit.everywhere == Some(Right::Admin) || !permit.is_authenticated;
         is_admin.then_some(()).ok_or_else(|| Problem::forbidden("this is for administrators (role: admin)"))
     }
 
+    /// Only for those who follow every document of their tenant.
+    fn follower(&self) -> Result<(), Problem> {
+        let why = "this is for programs that read everything (role: reader, service or admin)";
+        self.permit().may_follow.then_some(()).ok_or_else(|| Problem::forbidden(why))
+    }
+
+    /// Whether they still are who they were when they asked.
+    fn still(&self, shared: &Shared) -> Result<(), Problem> {
+        let is_in = !self.permit().is_expired(now()) && shared.door.is_welcome(self.0.bearer.as_ref());
+        is_in.then_some(()).ok_or_else(|| Problem::unauthorized("the token has ended meanwhile"))
+    }
+
+    fn permit(&self) -> &Permit {
+        &self.0.permit
+    }
+
     fn tenant(&self) -> &Tenant {
-        &self.0.tenant
+        &self.permit().tenant
     }
 }
 

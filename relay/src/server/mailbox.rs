@@ -1,6 +1,7 @@
 //! Where what happens is put for the hubs: one mailbox each.
 
 use anyhow::{Result, bail};
+use crdt_core::id::DocumentId;
 use tokio::sync::mpsc;
 
 use super::engine::Event;
@@ -53,6 +54,18 @@ impl Mailboxes {
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// Puts something where a document is handled, and waits while there is no room.
+    pub(super) async fn put_to_holder(&self, document: DocumentId, event: Event) -> Result<(), Gone> {
+        self.all[self.shards.holder(document)].put(event).await
+    }
+
+    /// Asks every hub, the front first.
+    pub(super) fn tell_all(&self, mut event: impl FnMut() -> Event) {
+        for mailbox in &self.all {
+            mailbox.notices.send(event()).ok();
         }
     }
 

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::{interval, sleep, timeout};
 
 use super::door::Entry;
-use super::engine::{Arrived, Event, Link, Outgoing};
+use super::engine::{Arrived, Event, Link, Outgoing, Transport};
 use super::{Shared, now};
 use crate::hub::Input;
 use crate::id::ConnectionId;
@@ -32,7 +32,7 @@ pub(super) async fn serve(shared: Arc<Shared>, connection: ConnectionId, entry: 
     let (sink, stream) = socket.split();
     let (outbox, outgoing) = mpsc::unbounded_channel();
     let paused_until = Arc::new(AtomicU64::new(0));
-    let link = Link { outbox, paused_until: Arc::clone(&paused_until) };
+    let link = Link { outbox, paused_until: Arc::clone(&paused_until), transport: Transport::WebSocket };
     shared.door.let_in(connection, entry.bearer);
     let connected = Event::Connected { connection, permit: entry.permit, link };
     if shared.mailboxes.tell_front(connected).is_ok() {

@@ -3,19 +3,24 @@
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use anyhow::Result;
-use crdt_core::id::ChangeHash;
+use crdt_core::id::{ChangeHash, DocumentId};
 use crdt_core::time::Timestamp;
 use tokio::sync::oneshot;
 
+use super::feed::Feeds;
+use super::journal::{Happening, Journal};
+use super::latency::Latency;
 use super::mailbox::Mailboxes;
 use crate::access::{Access, Permit, Right};
 use crate::compaction::Source;
 use crate::hub::{Compacted, Input, ReadBytes};
 use crate::id::{DocumentKey, Position, Sequence, Subject, Tenant};
 use crate::store::{
-    Append, CommitError, FeedEntry, LoadError, Loaded, News, Snapshot, Store, StoredDocument, Write,
+    Append, CommitError, FeedEntry, Listed, LoadError, Loaded, News, Snapshot, Store, StoredDocument, Usage,
+    Write,
 };
 
 /// Most requests taken together: appends among them share one flush.
@@ -23,7 +28,11 @@ const BATCH_MAX: usize = 4096;
 
 /// What is asked of the store.
 pub(super) enum Request {
-    Append(Append),
+    Append {
+        append: Append,
+        /// When it was asked for.
+        at: Instant,
+    },
     Load {
         key: DocumentKey,
     },
@@ -61,7 +70,19 @@ pub(super) enum Request {
         tenant: Tenant,
         after: Sequence,
         limit: usize,
-        answer: oneshot::Sender<Result<Vec<FeedEntry>, LoadError>>,
+        answer: oneshot::Sender<Result<Vec<FeedEntry>, Refusal>>,
+    },
+    /// The documents of a tenant.
+    List {
+        tenant: Tenant,
+        after: Option<DocumentId>,
+        limit: usize,
+        answer: oneshot::Sender<Result<Vec<Listed>, LoadError>>,
+    },
+    /// What a tenant's documents hold together.
+    Usage {
+        tenant: Tenant,
+        answer: oneshot::Sender<Result<Usage, LoadError>>,
     },
 }
 
@@ -98,6 +119,9 @@ pub(super) enum Refusal {
     Gone,
     #[error("you may use this document, but not administer it")]
     Forbidden,
+    /// The store has forgotten, or it is another one.
+    #[error("this relay's feed has come to {} and never to {}: begin anew", latest.0, after.0)]
+    NoSuchPlace { after: Sequence, latest: Sequence },
     #[error(transparent)]
     Load(#[from] LoadError),
     #[error(transparent)]
@@ -106,7 +130,7 @@ pub(super) enum Refusal {
 
 /// What is to be done when a write is durable, or has failed.
 enum After {
-    Settle,
+    Settle { asked: Instant },
     Compacted(Compacted),
     Tell { access: Option<Access>, answer: oneshot::Sender<Result<Option<Access>, Refusal>> },
 }
@@ -117,12 +141,16 @@ pub(super) struct Storage {
 }
 
 impl Storage {
-    pub(super) fn start(store: Box<dyn Store>, mailboxes: Arc<Mailboxes>) -> Result<(Self, Sender<Request>)> {
+    pub(super) fn start(
+        store: Box<dyn Store>,
+        mailboxes: Arc<Mailboxes>,
+        watch: Watch,
+    ) -> Result<(Self, Sender<Request>)> {
         let (requests, inbox) = mpsc::channel();
         let (to_pack, packing) = mpsc::channel();
         let answers = requests.clone();
         std::thread::Builder::new().name("packing".to_owned()).spawn(move || pack_all(&packing, &answers))?;
-        let worker = Worker { store, mailboxes, to_pack };
+        let worker = Worker { store, mailboxes, watch, to_pack };
         let thread =
             std::thread::Builder::new().name("storage".to_owned()).spawn(move || worker.run(&inbox))?;
         Ok((Self { thread }, requests))
@@ -134,9 +162,18 @@ impl Storage {
     }
 }
 
+/// Those who want to know what becomes durable.
+#[derive(Clone)]
+pub(super) struct Watch {
+    pub(super) feeds: Arc<Feeds>,
+    pub(super) journal: Arc<Journal>,
+    pub(super) latency: Arc<Latency>,
+}
+
 struct Worker {
     store: Box<dyn Store>,
     mailboxes: Arc<Mailboxes>,
+    watch: Watch,
     to_pack: Sender<(DocumentKey, Source)>,
 }
 
@@ -159,7 +196,9 @@ impl Worker {
     /// Answers what can be answered without a flush, and adds the rest to `writes`.
     fn answer(&mut self, request: Request, writes: &mut Vec<(Write, After)>) -> bool {
         match request {
-            Request::Append(append) => writes.push((Write::Append(append), After::Settle)),
+            Request::Append { append, at } => {
+                writes.push((Write::Append(append), After::Settle { asked: at }));
+            }
             Request::Load { key } => {
                 let loaded =
                     self.store.load(&key).and_then(|loaded| Ok((loaded, self.store.usage(&key.tenant)?)));
@@ -196,7 +235,19 @@ impl Worker {
             }
             Request::Stop => return false,
             Request::Feed { tenant, after, limit, answer } => {
-                drop(answer.send(self.store.feed(&tenant, after, limit)));
+                let latest = self.store.latest();
+                let entries = if after > latest {
+                    Err(Refusal::NoSuchPlace { after, latest })
+                } else {
+                    self.store.feed(&tenant, after, limit).map_err(Refusal::from)
+                };
+                drop(answer.send(entries));
+            }
+            Request::List { tenant, after, limit, answer } => {
+                drop(answer.send(self.store.list(&tenant, after, limit)));
+            }
+            Request::Usage { tenant, answer } => {
+                drop(answer.send(self.store.usage(&tenant)));
             }
         }
         true
@@ -272,17 +323,31 @@ impl Worker {
         let keys: Vec<_> = writes.iter().map(|(write, _)| write.key().clone()).collect();
         let (writes, afters): (Vec<_>, Vec<_>) = writes.into_iter().unzip();
         let results = self.store.commit(writes);
+        let now = Instant::now();
+        let settled = afters.iter().filter_map(|after| match after {
+            After::Settle { asked } => Some(now.saturating_duration_since(*asked)),
+            _ => None,
+        });
+        self.watch.latency.note(now, settled);
         for ((key, stored), after) in keys.into_iter().zip(results).zip(afters) {
             match &stored {
-                Ok(_) => {}
+                Ok(committed) => self.watch.feeds.advance(&key.tenant, committed.sequence),
                 // Who wrote it did not know yet, and is told.
                 Err(error @ CommitError::Erased) => tracing::debug!(%key, %error, "could not be stored"),
-                Err(error) => tracing::error!(%key, %error, "could not be stored"),
+                Err(error) => {
+                    tracing::error!(%key, %error, "could not be stored");
+                    let failure = Happening::StorageFailed { key: key.clone(), why: error.to_string() };
+                    self.watch.journal.note(key.tenant.clone(), failure);
+                }
             }
             let holder = key.clone();
             let input = match after {
-                After::Settle => Input::Stored { key, stored },
+                After::Settle { .. } => Input::Stored { key, stored },
                 After::Compacted(compacted) => {
+                    if stored.is_ok() {
+                        let (key, bytes) = (key.clone(), compacted.bytes);
+                        self.watch.journal.note(key.tenant.clone(), Happening::Compacted { key, bytes });
+                    }
                     Input::Compacted { key, compacted: stored.ok().map(|_| compacted) }
                 }
                 After::Tell { access, answer } => {
@@ -290,7 +355,11 @@ impl Worker {
                     match (stored, access) {
                         (Err(_), _) => continue,
                         (Ok(_), Some(access)) => Input::AccessChanged { key, access },
-                        (Ok(committed), None) => Input::Erased { key, sequence: committed.sequence },
+                        (Ok(committed), None) => {
+                            let erased = Happening::Erased { key: key.clone() };
+                            self.watch.journal.note(key.tenant.clone(), erased);
+                            Input::Erased { key, sequence: committed.sequence }
+                        }
                     }
                 }
             };

@@ -179,8 +179,8 @@ fn documents_are_listed_in_pages_whatever_became_of_them(disk: &dyn Disk) {
     let rest = store.list(&shop(), first.last().map(|listed| listed.document), 3).unwrap();
     let seen: Vec<_> =
         first.iter().chain(&rest).map(|it| (it.document.as_bytes()[0], it.changes, it.standing)).collect();
-    use Standing::{Damaged, Erased, Stored};
-    assert_eq!(seen, [(1, 1, Stored), (2, 2, Stored), (3, 1, Stored), (4, 1, Erased), (5, 0, Damaged)]);
+    let (stored, erased, damaged) = (Standing::Stored, Standing::Erased, Standing::Damaged);
+    assert_eq!(seen, [(1, 1, stored), (2, 2, stored), (3, 1, stored), (4, 1, erased), (5, 0, damaged)]);
     assert_eq!((first[1].bytes, first[1].modified), (200, Timestamp::from_millis(5)));
     assert!(store.list(&shop(), Some(document(5).document), 3).unwrap().is_empty());
     assert!(store.list(&shop(), None, 0).unwrap().is_empty());

@@ -9,9 +9,9 @@ use crdt_core::time::Timestamp;
 
 use super::record::{self, SnapshotRecord, State, Totals};
 use super::{
-    Append, Check, CommitError, Committed, FORMAT_VERSION, FeedEntry, Listed, LoadError, Loaded, News, Oddity,
-    OpenError, ShowDocument, Snapshot, SnapshotSummary, Standing, Store, StoredDocument, Usage, Write, check,
-    key,
+    Append, Check, CommitError, Committed, FORMAT_VERSION, FeedEntry, Listed, LoadError, Loaded, News,
+    Oddity, OpenError, ShowDocument, Snapshot, SnapshotSummary, Standing, Store, StoredDocument, Usage,
+    Write, check, key,
 };
 use crate::access::Access;
 use crate::id::{DocumentKey, Position, Sequence, Tenant};

@@ -89,6 +89,7 @@ impl Stage {
             | Input::Compacted { key, .. }
             | Input::AccessChanged { key, .. }
             | Input::Erased { key, .. } => Place::One(self.shards.holder(key.document)),
+            Input::Put { put, .. } => Place::One(self.shards.holder(put.document)),
             Input::Tick => Place::All,
             _ => Place::One(0),
         };

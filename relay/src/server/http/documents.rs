@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, put};
-use axum::{Json, Router};
 use crdt_core::graph::Item;
 use crdt_core::graph::chunk::ParsedChange;
 use crdt_core::id::{ChangeHash, DocumentId};
@@ -16,23 +15,59 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::problem::Problem;
-use super::{Caller, metadata};
+use super::route::{Method, Routes};
+use super::{Asked, Caller, metadata, page_limit};
 use crate::access::{Access, Right};
-use crate::hub::decode_index;
+use crate::hub::{Version, decode_index};
 use crate::id::Subject;
-use crate::server::storage::{Action, Fetched, Request};
+use crate::server::storage::{Action, Fetched, Refusal, Request};
 use crate::server::{Shared, now};
 use crate::store::LoadError;
 
-/// Most changes of a history in one answer.
-const PAGE_MAX: usize = 1000;
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .get("/v1/documents", list)
+        .get("/v1/documents/{document}", bytes)
+        .on(Method::Delete, "/v1/documents/{document}", erase)
+        .get("/v1/documents/{document}/history", history)
+        .get("/v1/documents/{document}/access", access)
+        .on(Method::Put, "/v1/documents/{document}/access/{subject}", grant)
+        .on(Method::Delete, "/v1/documents/{document}/access/{subject}", revoke)
+}
 
-pub(super) fn routes() -> Router<Arc<Shared>> {
-    Router::new()
-        .route("/v1/documents/{document}", get(bytes).delete(erase))
-        .route("/v1/documents/{document}/history", get(history))
-        .route("/v1/documents/{document}/access", get(access))
-        .route("/v1/documents/{document}/access/{subject}", put(grant).delete(revoke))
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListPage {
+    after: Option<DocumentId>,
+    limit: Option<usize>,
+    #[serde(rename = "token")]
+    _token: Option<String>,
+}
+
+/// The tenant's documents in the order of their ids, for those who read all of them anyway.
+async fn list(
+    State(shared): State<Arc<Shared>>,
+    caller: Caller,
+    Asked(page): Asked<ListPage>,
+) -> Result<Json<Value>, Problem> {
+    caller.follower()?;
+    let limit = page_limit(page.limit)?;
+    let (answer, answered) = oneshot::channel();
+    let tenant = caller.tenant().clone();
+    shared.requests.send(Request::List { tenant, after: page.after, limit, answer }).ok();
+    let listed = answered.await.map_err(|_| Problem::stopping())?.map_err(Refusal::from)?;
+    let next = listed.last().filter(|_| listed.len() == limit).map(|last| last.document);
+    let told = listed.iter().map(|it| {
+        json!({
+            "document": it.document,
+            "standing": it.standing,
+            "sequence": it.sequence,
+            "changes": it.changes,
+            "bytes": it.bytes,
+            "last_updated_at": it.modified,
+        })
+    });
+    Ok(Json(json!({"metadata": metadata(), "documents": told.collect::<Vec<_>>(), "next": next})))
 }
 
 /// The whole document in Automerge's format. Its tag names its heads.
@@ -45,7 +80,7 @@ async fn bytes(
     let fetched = fetch(&shared, &caller, named(document)?).await?;
     let tag = tag_of(&fetched.heads);
     let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if known.split(',').any(|known| known.trim().trim_start_matches("W/") == tag) {
+    if known.split(',').any(|known| known.trim() == "*" || known.trim().trim_start_matches("W/") == tag) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
     }
     let mut bytes = fetched.snapshot;
@@ -57,10 +92,13 @@ async fn bytes(
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Page {
     #[serde(default)]
     after: usize,
     limit: Option<usize>,
+    #[serde(rename = "token")]
+    _token: Option<String>,
 }
 
 /// The changes of a document in the order in which the relay has them, without their contents.
@@ -68,7 +106,7 @@ async fn history(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     document: Result<Path<DocumentId>, PathRejection>,
-    Query(page): Query<Page>,
+    Asked(page): Asked<Page>,
 ) -> Result<Json<Value>, Problem> {
     let document = named(document)?;
     let fetched = fetch(&shared, &caller, document).await?;
@@ -82,7 +120,7 @@ async fn history(
         let change = ParsedChange::parse(bytes).map_err(|_| damaged("history"))?;
         changes.push(told(&Item::from(&change), Some(bytes.len())));
     }
-    let limit = page.limit.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX);
+    let limit = page_limit(page.limit)?;
     let total = changes.len();
     let start = page.after.min(total);
     let end = (start + limit).min(total);
@@ -157,7 +195,7 @@ async fn erase(
 
 async fn fetch(shared: &Shared, caller: &Caller, document: DocumentId) -> Result<Fetched, Problem> {
     let (answer, answered) = oneshot::channel();
-    let (key, permit) = (caller.0.key(document), caller.0.clone());
+    let (key, permit) = (caller.permit().key(document), caller.permit().clone());
     shared.requests.send(Request::Fetch { key, permit, answer }).ok();
     Ok(answered.await.map_err(|_| Problem::stopping())??)
 }
@@ -169,7 +207,7 @@ async fn administer(
     action: Action,
 ) -> Result<Json<Value>, Problem> {
     let (answer, answered) = oneshot::channel();
-    let (key, permit) = (caller.0.key(document), caller.0.clone());
+    let (key, permit) = (caller.permit().key(document), caller.permit().clone());
     shared.requests.send(Request::Administer { key, permit, action, at: now(), answer }).ok();
     let access: Option<Access> = answered.await.map_err(|_| Problem::stopping())??;
     let (owner, grants) = access.as_ref().map(|access| (access.owner(), access.grants())).unzip();
@@ -177,12 +215,11 @@ async fn administer(
 }
 
 /// What the address names.
-fn named<T>(names: Result<Path<T>, PathRejection>) -> Result<T, Problem> {
+pub(super) fn named<T>(names: Result<Path<T>, PathRejection>) -> Result<T, Problem> {
     names.map(|Path(names)| names).map_err(|error| Problem::bad_request(error.body_text()))
 }
 
-/// Heads as an entity tag: enough of each to tell them apart.
-fn tag_of(heads: &[ChangeHash]) -> String {
-    let heads: Vec<_> = heads.iter().map(|head| head.to_string()[..16].to_owned()).collect();
-    format!("\"{}\"", heads.join("."))
+/// Heads as an entity tag.
+pub(super) fn tag_of(heads: &[ChangeHash]) -> String {
+    format!("\"{}\"", Version::of(heads))
 }

@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 
 use super::problem::Problem;
+use super::route::Routes;
 use crate::server::Shared;
 
-pub(super) fn routes() -> Router<Arc<Shared>> {
-    Router::new().route("/healthz", get(async || "ok\n")).route("/readyz", get(readyz))
+pub(super) fn routes() -> Routes {
+    Routes::new().get("/healthz", async || "ok\n").get("/readyz", readyz)
 }
 
 /// Whether changes can be stored.

@@ -2,32 +2,48 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Instant;
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
 use serde_json::{Value, json};
 
+use tokio::sync::oneshot;
+
 use super::problem::Problem;
+use super::route::Routes;
 use super::{Caller, metadata};
 use crate::server::Shared;
+use crate::server::storage::{Refusal, Request};
 
 /// Counters that go up and down; all others only go up.
 const GAUGES: [&str; 2] = ["connections", "rooms"];
 
-pub(super) fn routes() -> Router<Arc<Shared>> {
-    Router::new().route("/v1/status", get(status)).route("/metrics", get(metrics))
+/// How many of the latest troubles are told.
+const TROUBLES_MAX: usize = 20;
+
+pub(super) fn routes() -> Routes {
+    Routes::new().get("/v1/status", status).get("/metrics", metrics)
 }
 
 async fn status(State(shared): State<Arc<Shared>>, caller: Caller) -> Result<Json<Value>, Problem> {
     caller.administrator()?;
+    let (answer, answered) = oneshot::channel();
+    shared.requests.send(Request::Usage { tenant: caller.tenant().clone(), answer }).ok();
+    let usage = answered.await.map_err(|_| Problem::stopping())?.map_err(Refusal::from)?;
     Ok(Json(json!({
         "metadata": metadata(),
         "uptime_seconds": shared.started.elapsed().as_secs(),
         "storage": shared.health.failure().unwrap_or("ok"),
+        "tenant": caller.tenant(),
+        "documents": usage.documents,
+        "bytes": usage.bytes,
+        "changes_per_second": shared.health.changes_per_second(),
+        "durable_after_milliseconds": shared.watch.latency.percentiles(Instant::now()),
         "counters": shared.health.counters(),
+        "troubles": shared.watch.journal.troubles(caller.tenant(), TROUBLES_MAX),
     })))
 }
 

@@ -2,21 +2,20 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use crdt_core::limits::FRAME_BYTES_MAX;
 
 use super::problem::Problem;
+use super::route::Routes;
 use crate::server::door::SYNC_PROTOCOL;
 use crate::server::{Shared, now, socket};
 
-pub(super) fn routes() -> Router<Arc<Shared>> {
-    Router::new().route("/", get(sync)).route("/sync", get(sync))
+pub(super) fn routes() -> Routes {
+    Routes::new().get("/", sync).get("/sync", sync)
 }
 
 /// The sync protocol, or a word to whoever came with a browser.
@@ -35,7 +34,7 @@ async fn sync(
     }
     let entry = shared.door.permit(&headers, &uri, now())?;
     let Some(connection) = shared.admit() else {
-        return Err(Problem::unavailable("too many connections"));
+        return Err(Problem::too_many_connections());
     };
     let failed = Arc::clone(&shared);
     Ok(upgrade
