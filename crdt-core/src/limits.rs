@@ -134,6 +134,9 @@ pub const NAME_BYTES_MAX: usize = 256;
 /// Longest explanation in a frame: a paragraph for a person.
 pub const REASON_BYTES_MAX: usize = 4 * 1024;
 
+/// Longest token in a frame: what fits into an HTTP header.
+pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
+
 /// Largest description of itself that a peer sends when it connects.
 pub const METADATA_BYTES_MAX: usize = 4 * 1024;
 

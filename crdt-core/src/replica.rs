@@ -69,6 +69,7 @@ mod pace;
 mod port;
 mod presence;
 mod queue;
+mod renewal;
 mod session;
 mod standing;
 
@@ -205,6 +206,7 @@ impl Replica {
             Input::Received { connection, frame } => self.received(connection, &frame, rng),
             Input::Heard { connection } => self.note_heard(connection),
             Input::Closed { connection, why } => self.lost(connection, &why, rng),
+            Input::Token { endpoint, token } => self.renew(endpoint, &token),
             Input::NetworkUp => self.network_up(),
             Input::NetworkDown => self.is_online = false,
             Input::Conditions(conditions) => self.set_conditions(conditions),
@@ -259,6 +261,7 @@ impl Replica {
             Timer::Gathered => self.release_gathered(),
             Timer::Storage(document) => self.try_storage_again(document),
             Timer::Index => self.outputs.push_back(Output::Storage(StorageRequest::LoadIndex)),
+            Timer::Renewal(connection) => self.check_renewal(connection),
             Timer::Outbox => self.check_outbox(rng),
             Timer::Presence => self.check_presence(),
         }

@@ -19,7 +19,7 @@
 //! | [`Request`](Frame::Request), [`Sync`](Frame::Sync), [`Unavailable`](Frame::Unavailable) | a sync message about a document; that it is nowhere to be found |
 //! | [`Ephemeral`](Frame::Ephemeral) | something for whoever is here now, never stored |
 //! | [`RemoteSubscription`](Frame::RemoteSubscription), [`RemoteHeads`](Frame::RemoteHeads) | what a store that is not connected here has |
-//! | [`Durable`](Frame::Durable), [`Denied`](Frame::Denied), [`Open`](Frame::Open), [`Presence`](Frame::Presence), [`GoingAway`](Frame::GoingAway), [`Ping`](Frame::Ping), [`Pong`](Frame::Pong) | ours, only to peers that announced the [`Capability`] |
+//! | [`Durable`](Frame::Durable), [`Denied`](Frame::Denied), [`Open`](Frame::Open), [`Presence`](Frame::Presence), [`GoingAway`](Frame::GoingAway), [`Ping`](Frame::Ping), [`Pong`](Frame::Pong), [`Permitted`](Frame::Permitted), [`Renew`](Frame::Renew) | ours, only to peers that announced the [`Capability`] |
 
 mod capability;
 mod cbor;
@@ -33,6 +33,8 @@ pub use self::capability::{Capabilities, Capability};
 pub use self::cbor::CborError;
 pub use self::extension::{Denial, DenialCode, DocumentHeads, GoingAway, Presence};
 pub use self::name::{DeviceId, DeviceRef, PeerId, PeerRef, SessionId, SessionRef, StorageId, StorageRef};
+
+use std::time::Duration;
 
 use crate::id::{ChangeHash, DocumentId, InvalidId};
 use crate::limits::FRAME_BYTES_MAX;
@@ -79,6 +81,10 @@ pub enum Frame<'a> {
     Ping { route: Route<'a>, count: u64 },
     /// I am, and I saw this ping.
     Pong { route: Route<'a>, count: u64 },
+    /// What the receiver is permitted ends when this time has passed from the frame's arrival on.
+    Permitted { route: Route<'a>, expires_after: Duration },
+    /// A new token, in place of the one that let the sender in.
+    Renew { route: Route<'a>, token: &'a str },
     /// A frame of a type that this version does not know. To be ignored.
     Unknown { kind: &'a str },
 }

@@ -103,6 +103,8 @@ pub enum Input {
     Put { connection: ConnectionId, put: Box<Put> },
     /// The connection's permit has been renewed or narrowed.
     Permitted { connection: ConnectionId, permit: Permit },
+    /// The answer to [`Output::Renew`] when the token is not accepted; otherwise it is [`Input::Permitted`].
+    NotRenewed { connection: ConnectionId, why: String },
     /// What let the connection in is not accepted any more.
     Revoked { connection: ConnectionId },
     /// The hub that decides about connections says so by [`Output::Joined`].
@@ -143,6 +145,11 @@ pub enum Output {
     Close {
         connection: ConnectionId,
         reason: String,
+    },
+    /// Look at the new token that the connection brings; answer with [`Input::Permitted`] or [`Input::NotRenewed`].
+    Renew {
+        connection: ConnectionId,
+        token: String,
     },
     Load {
         key: DocumentKey,
@@ -311,6 +318,9 @@ impl Hub {
             Input::Closed { connection } => self.forget(connection),
             Input::Put { connection, put } => self.put(connection, *put),
             Input::Permitted { connection, permit } => self.permitted(connection, permit),
+            Input::NotRenewed { connection, why } => {
+                self.refuse_connection(connection, DenialCode::Unauthenticated, &why);
+            }
             Input::Revoked { connection } => {
                 self.refuse_connection(
                     connection,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crdt_core::document::Document;
 use crdt_core::id::{ActorId, DocumentId};
 use crdt_core::sync::{Manner, State};
-use crdt_core::wire::Frame;
+use crdt_core::wire::{Capabilities, DenialCode, Frame};
 use pannier_tests::client::{Client, Gone};
 use pannier_tests::process::{RelayProcess, run_to_end};
 use tempfile::TempDir;
@@ -181,6 +181,47 @@ fn a_revoked_subject_is_asked_out_at_once() {
     laptop.send_bytes(ping).unwrap();
     let answer = laptop.receive().unwrap();
     assert!(matches!(Frame::decode(&answer), Ok(Frame::Pong { count: 1, .. })), "others go on");
+}
+
+#[test]
+fn a_connection_outlives_its_first_token_when_it_brings_another() {
+    let guarded = Guarded::start();
+    let secret = guarded.folder.path().join("secret");
+    let join = |token: &str| {
+        let path = format!("/sync?token={token}");
+        Client::join_as(guarded.relay.address(), &path, "phone", Capabilities::all()).unwrap()
+    };
+    let lasts = |client: &mut Client| match Frame::decode(&client.receive().unwrap()) {
+        Ok(Frame::Permitted { expires_after, .. }) => expires_after,
+        other => panic!("{other:?}"),
+    };
+    let renew = |client: &mut Client, token: &str| {
+        let frame = Frame::Renew { route: client.route(), token }.encode();
+        client.send_bytes(frame).unwrap();
+    };
+    let mut phone = join(&token(&secret, &["student-7", "--valid-for", "6s"]));
+    // Clocks that differ a little are allowed for.
+    assert!(lasts(&mut phone) < Duration::from_mins(5));
+    renew(&mut phone, &guarded.token("student-7", "user"));
+    assert!(lasts(&mut phone) > Duration::from_mins(30));
+    let ping = Frame::Ping { route: phone.route(), count: 1 }.encode();
+    phone.send_bytes(ping).unwrap();
+    let answer = phone.receive().unwrap();
+    assert!(matches!(Frame::decode(&answer), Ok(Frame::Pong { count: 1, .. })), "{answer:02x?}");
+
+    let mut tampered = guarded.token("student-7", "user");
+    tampered.replace_range(tampered.len() - 6..tampered.len() - 1, "AAAAA");
+    for (bad, code) in
+        [(guarded.token("student-8", "user"), DenialCode::Forbidden), (tampered, DenialCode::Unauthenticated)]
+    {
+        let mut phone = join(&guarded.token("student-7", "user"));
+        lasts(&mut phone);
+        renew(&mut phone, &bad);
+        let farewell = phone.receive().unwrap();
+        let Ok(Frame::Denied { denial, .. }) = Frame::decode(&farewell) else { panic!("{farewell:02x?}") };
+        assert_eq!((denial.document, denial.code), (None, code), "{}", denial.reason);
+        assert!(phone.receive().is_err(), "and the connection ends");
+    }
 }
 
 #[test]

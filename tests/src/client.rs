@@ -3,13 +3,13 @@
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use crdt_core::wire::{Capabilities, Frame, PeerId, PeerMetadata, PeerRef, Route};
+use crdt_core::wire::{Capabilities, Capability, Frame, PeerId, PeerMetadata, PeerRef, Route};
 use tungstenite::{Bytes, Message, WebSocket};
 
 /// How long an answer may take on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A peer that has joined and understands every extension.
+/// A peer that has joined and understands every extension, mostly but for new tokens.
 #[derive(Debug)]
 pub struct Client {
     socket: WebSocket<TcpStream>,
@@ -31,13 +31,25 @@ impl Client {
 
     /// As [`Client::join`], at this path, which may bear a token.
     pub fn join_at(address: SocketAddr, path: &str, name: &str) -> Result<Self, Gone> {
+        let capabilities =
+            Capability::ALL.into_iter().filter(|capability| *capability != Capability::Renewal);
+        Self::join_as(address, path, name, capabilities.collect())
+    }
+
+    /// As [`Client::join_at`], as a peer that understands these extensions.
+    pub fn join_as(
+        address: SocketAddr,
+        path: &str,
+        name: &str,
+        capabilities: Capabilities,
+    ) -> Result<Self, Gone> {
         let stream = TcpStream::connect(address).map_err(|_| Gone { goodbye: None })?;
         stream.set_read_timeout(Some(PATIENCE)).expect("timeouts can be set");
         stream.set_nodelay(true).expect("a socket can be told not to wait");
         let url = format!("ws://{address}{path}");
         let (socket, _) = tungstenite::client(url, stream).map_err(|_| Gone { goodbye: None })?;
         let mut client = Self { socket, name: PeerId::new(name).expect("names of tests are short") };
-        let metadata = PeerMetadata { capabilities: Capabilities::all(), ..PeerMetadata::default() };
+        let metadata = PeerMetadata { capabilities, ..PeerMetadata::default() };
         let sender = PeerRef::new(name).expect("checked above");
         client.send(&Frame::Join { sender, metadata, versions: vec!["1"] })?;
         let welcome = client.receive()?;

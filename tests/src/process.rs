@@ -101,6 +101,18 @@ impl RelayProcess {
         }
     }
 
+    /// Bytes of memory that it takes.
+    ///
+    /// # Panics
+    /// Where the system does not tell.
+    pub fn memory_bytes(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("this system tells of processes under /proc");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it is running");
+        let kib = line.trim().trim_end_matches(" kB");
+        kib.parse::<usize>().expect("a number") * 1024
+    }
+
     /// Ends it without a warning, as a crash or a lack of memory does.
     pub fn kill(&mut self) {
         self.child.kill().expect("it is our child");

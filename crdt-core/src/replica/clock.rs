@@ -46,15 +46,27 @@ impl Clock {
         self.now
     }
 
-    /// What the caller's clock will show at `moment`, if nobody sets it.
+    /// What the caller's clock will show at `moment`, if nobody sets it. Never earlier, which rounding down would be: a
+    /// caller that comes too early has to come again at once, for as long as the millisecond lasts.
     pub(super) fn wall_at(&self, moment: Moment) -> Timestamp {
-        self.wall + moment.since(self.now)
+        let wait = moment.since(self.now).as_nanos().div_ceil(1_000_000);
+        self.wall + Duration::from_millis(u64::try_from(wait).unwrap_or(u64::MAX))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_deadline_between_two_milliseconds_is_due_when_it_is_asked_for() {
+        let mut clock = Clock::new(Timestamp::from_millis(5000));
+        let deadline = clock.now() + Duration::from_micros(1250);
+        let asked_for = clock.wall_at(deadline);
+        assert_eq!(asked_for, Timestamp::from_millis(5002));
+        clock.advance(asked_for);
+        assert!(deadline <= clock.now());
+    }
 
     #[test]
     fn a_clock_set_back_does_not_postpone_deadlines() {

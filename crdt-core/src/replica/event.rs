@@ -59,6 +59,9 @@ pub enum Event {
     /// A command failed for good. It is kept for the application to revive or discard.
     CommandDead { command: CommandId, failure: Failure },
 
+    /// What a relay permits ends soon: [`Input::Token`](super::Input::Token) with a new token keeps the connection.
+    TokenDue { endpoint: EndpointId, expires_after: Duration },
+
     /// Somebody came, or told something new about themselves.
     Appeared { session: SessionId, device: DeviceId, document: Option<DocumentId> },
     /// Somebody left, or was not heard of for too long.

@@ -78,6 +78,7 @@ impl Replica {
                 let frame = Frame::Pong { route, count }.encode();
                 self.outputs.push_back(Output::Send { connection, frame });
             }
+            Frame::Permitted { expires_after, .. } => self.hear_permitted(connection, expires_after),
             Frame::Ephemeral(ephemeral) => self.hear_ephemeral(&ephemeral),
             Frame::Presence { route, presence } => self.hear_presence(route.sender, &presence),
             // Only relays are asked to open documents: nobody was told that we could.
@@ -352,7 +353,8 @@ fn spoken_by<'a>(frame: &Frame<'a>) -> Option<PeerRef<'a>> {
         | Frame::Open { route, .. }
         | Frame::GoingAway { route, .. }
         | Frame::Ping { route, .. }
-        | Frame::Pong { route, .. } => Some(route.sender),
+        | Frame::Pong { route, .. }
+        | Frame::Permitted { route, .. } => Some(route.sender),
         _ => None,
     }
 }

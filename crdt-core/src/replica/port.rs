@@ -71,6 +71,9 @@ pub enum Input {
     Heard { connection: ConnectionId },
     /// The connection is no more, or never came to be.
     Closed { connection: ConnectionId, why: String },
+    /// A new token for a place, because [`Event::TokenDue`] asked for one or whenever there is one. Drivers dial with the
+    /// newest as well.
+    Token { endpoint: EndpointId, token: String },
     /// The system says that there is a network now: whoever waits to connect tries at once.
     NetworkUp,
     /// The system says that there is none.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::clock::Moment;
 use super::port::{EndpointId, Role};
 use super::queue::TurnQueue;
+use super::renewal::Renewal;
 use crate::id::{ChangeHash, DocumentId};
 use crate::limits::EXCHANGES_UNANSWERED_MAX;
 use crate::sync::{Manner, State};
@@ -25,6 +26,8 @@ pub(super) struct Session {
     /// Documents that the other end was told are opened, and until when it may speak first.
     opening: BTreeMap<DocumentId, Moment>,
     pub(super) liveness: Liveness,
+    /// When what it permits ends, if it says so.
+    pub(super) renewal: Option<Renewal>,
     /// How often the other end broke a rule.
     pub(super) strikes: u8,
     /// Bytes of its messages that wait for their documents to be loaded.
@@ -103,6 +106,7 @@ impl Session {
             unanswered: BTreeMap::new(),
             opening: BTreeMap::new(),
             liveness: Liveness { heard: now, pinged: None, pings: 0 },
+            renewal: None,
             strikes: 0,
             waiting_bytes: 0,
         }

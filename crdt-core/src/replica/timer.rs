@@ -12,6 +12,7 @@ use crate::id::DocumentId;
 pub(super) enum Timer {
     Dial(EndpointId),
     Liveness(ConnectionId),
+    Renewal(ConnectionId),
     /// Something of a connection's exchanges waits no longer for its answer.
     Exchanges(ConnectionId),
     /// The edits that were held back to go together.

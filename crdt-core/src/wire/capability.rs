@@ -17,12 +17,22 @@ pub enum Capability {
     GoingAway,
     /// [`Frame::Ping`](super::Frame::Ping) and [`Frame::Pong`](super::Frame::Pong).
     Heartbeat,
+    /// [`Frame::Permitted`](super::Frame::Permitted) and [`Frame::Renew`](super::Frame::Renew): a new token on a live
+    /// connection.
+    Renewal,
 }
 
 impl Capability {
     /// Every capability, in the order in which they are announced.
-    pub const ALL: [Self; 6] =
-        [Self::DurableHeads, Self::Denial, Self::OpenMany, Self::Presence, Self::GoingAway, Self::Heartbeat];
+    pub const ALL: [Self; 7] = [
+        Self::DurableHeads,
+        Self::Denial,
+        Self::OpenMany,
+        Self::Presence,
+        Self::GoingAway,
+        Self::Heartbeat,
+        Self::Renewal,
+    ];
 
     /// Its name on the wire.
     pub const fn as_str(self) -> &'static str {
@@ -33,6 +43,7 @@ impl Capability {
             Self::Presence => "presence",
             Self::GoingAway => "going-away",
             Self::Heartbeat => "heartbeat",
+            Self::Renewal => "renewal",
         }
     }
 

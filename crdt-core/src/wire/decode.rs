@@ -12,7 +12,7 @@ use crate::id::{ChangeHash, InvalidId};
 use crate::limits::{
     CAPABILITIES_MAX, EPHEMERAL_BYTES_MAX, FRAME_BYTES_MAX, FRAME_DOCUMENTS_MAX, FRAME_STORAGES_MAX,
     FRAME_TYPE_BYTES_MAX, HEADS_MAX, METADATA_BYTES_MAX, PRESENCE_BYTES_MAX, PROTOCOL_VERSIONS_MAX,
-    REASON_BYTES_MAX,
+    REASON_BYTES_MAX, TOKEN_BYTES_MAX,
 };
 use crate::time::Timestamp;
 
@@ -53,6 +53,13 @@ impl<'a> Frame<'a> {
             }
             "pannier-ping" => Ok(Self::Ping { route: route(&fields)?, count: fields.integer("count")? }),
             "pannier-pong" => Ok(Self::Pong { route: route(&fields)?, count: fields.integer("count")? }),
+            "pannier-permitted" => Ok(Self::Permitted {
+                route: route(&fields)?,
+                expires_after: fields.required("expiresAfter", milliseconds)?,
+            }),
+            "pannier-renew" => {
+                Ok(Self::Renew { route: route(&fields)?, token: fields.text("token", TOKEN_BYTES_MAX)? })
+            }
             kind => Ok(Self::Unknown { kind }),
         }
     }

@@ -74,6 +74,16 @@ impl Frame<'_> {
             Self::GoingAway { route, going } => going_away(route, going),
             Self::Ping { route, count } => counted("pannier-ping", route, *count),
             Self::Pong { route, count } => counted("pannier-pong", route, *count),
+            Self::Permitted { route, expires_after } => {
+                let mut writer = begin("pannier-permitted", 4, route);
+                write_milliseconds(&mut writer, "expiresAfter", *expires_after);
+                writer.into_bytes()
+            }
+            Self::Renew { route, token } => {
+                let mut writer = begin_large("pannier-renew", 4, route, token.len());
+                write_text(&mut writer, "token", token);
+                writer.into_bytes()
+            }
             Self::Unknown { kind } => panic!("a frame of the unknown type {kind:?} is never written"),
         }
     }

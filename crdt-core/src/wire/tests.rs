@@ -106,6 +106,8 @@ fn examples() -> BTreeMap<&'static str, Frame<'static>> {
         ("pannier-going-away", Frame::GoingAway { route: to_phone, going }),
         ("pannier-ping", Frame::Ping { route: to_relay, count: 41 }),
         ("pannier-pong", Frame::Pong { route: to_phone, count: 41 }),
+        ("pannier-permitted", Frame::Permitted { route: to_phone, expires_after: Duration::from_mins(15) }),
+        ("pannier-renew", Frame::Renew { route: to_relay, token: "eyJhbGciOiJIUzI1NiJ9.e30.c2lnbmVk" }),
     ])
 }
 
@@ -150,6 +152,7 @@ fn every_bound_of_the_protocol_is_the_one_in_force() {
         ("FRAME_TYPE_BYTES_MAX", limits::FRAME_TYPE_BYTES_MAX),
         ("NAME_BYTES_MAX", limits::NAME_BYTES_MAX),
         ("REASON_BYTES_MAX", limits::REASON_BYTES_MAX),
+        ("TOKEN_BYTES_MAX", limits::TOKEN_BYTES_MAX),
         ("METADATA_BYTES_MAX", limits::METADATA_BYTES_MAX),
         ("PROTOCOL_VERSIONS_MAX", limits::PROTOCOL_VERSIONS_MAX),
         ("CAPABILITIES_MAX", limits::CAPABILITIES_MAX),
@@ -331,7 +334,7 @@ proptest! {
     /// and read again as the same.
     #[test]
     fn damaged_frames_never_panic(
-        index in 0..20_usize,
+        index in 0..22_usize,
         cut in 0..400_usize,
         at in 0..400_usize,
         byte: u8,
@@ -416,6 +419,8 @@ proptest! {
             },
             Frame::Ping { route, count },
             Frame::Pong { route, count },
+            Frame::Permitted { route, expires_after: long },
+            Frame::Renew { route, token: &target },
         ];
         for frame in frames {
             let bytes = frame.encode();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crdt_core::time::Timestamp;
 use crdt_core::wire::{
     Capabilities, Capability, DenialCode, Frame, GoingAway, PROTOCOL_VERSION, PeerMetadata, PeerRef, Route,
 };
@@ -63,6 +64,21 @@ impl Hub {
         let route = Route { sender: self.id.borrowed(), target: sender };
         let frame = Frame::Peer { route, metadata, version: PROTOCOL_VERSION }.encode();
         self.send(id, frame);
+        self.tell_expiry(id);
+    }
+
+    /// Tells a peer that can bring a new token how long it has for that.
+    fn tell_expiry(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get(id) else { return };
+        let Some(peer) = connection.peer.as_ref().filter(|_| connection.has(Capability::Renewal)) else {
+            return;
+        };
+        if self.shard.is_front() && connection.permit.expires < Timestamp::MAX {
+            let route = Route { sender: self.id.borrowed(), target: peer.id.borrowed() };
+            let expires_after = connection.permit.expires.since(self.now);
+            let frame = Frame::Permitted { route, expires_after }.encode();
+            self.send(id, frame);
+        }
     }
 
     /// The front says that this peer has joined, or has a new permit.
@@ -145,6 +161,7 @@ impl Hub {
         }
         connection.permit = permit;
         self.let_others_know(id);
+        self.tell_expiry(id);
         let Some(connection) = self.connections.get(id) else { return };
         let documents: Vec<_> = connection.documents.iter().copied().collect();
         for document in documents {

@@ -14,6 +14,9 @@ use crate::access::{Access, Right};
 use crate::id::{ConnectionId, DocumentKey};
 use crate::store::Append;
 
+/// What looking at a new token counts as, in bytes received.
+const RENEWAL_COST_BYTES: usize = 64 << 10;
+
 impl Hub {
     /// Charges a frame, or what it cost, to the connection's rates. Who has used them up is not heard for a while.
     pub(super) fn charge(&mut self, id: ConnectionId, bytes: usize) {
@@ -73,6 +76,11 @@ impl Hub {
                 let route = Route { sender: self.id.borrowed(), target: route.sender };
                 let frame = Frame::Pong { route, count }.encode();
                 self.send(id, frame);
+            }
+            Frame::Renew { token, .. } => {
+                // It costs as much as a large message: a signature has to be checked.
+                self.charge(id, RENEWAL_COST_BYTES);
+                self.outputs.push_back(Output::Renew { connection: id, token: token.to_owned() });
             }
             Frame::Leave { .. } => self.close(id, "the peer has left"),
             Frame::Error { message, .. } => self.close(id, &format!("the peer reports an error: {message}")),
@@ -297,6 +305,7 @@ fn speaker<'a>(frame: &Frame<'a>) -> Option<PeerRef<'a>> {
         | Frame::Open { route, .. }
         | Frame::Ping { route, .. }
         | Frame::Pong { route, .. }
+        | Frame::Renew { route, .. }
         | Frame::RemoteSubscription { route, .. }
         | Frame::RemoteHeads { route, .. } => Some(route.sender),
         _ => None,

@@ -82,6 +82,10 @@ impl Door {
         uri: &Uri,
         now: Timestamp,
     ) -> Result<Entry, Unauthorized> {
+        self.entry(token_of(headers, uri), now)
+    }
+
+    fn entry(&self, token: Option<&str>, now: Timestamp) -> Result<Entry, Unauthorized> {
         match &self.guard {
             Guard::Nobody => {
                 let tenant = Tenant::new("open").expect("it is a name");
@@ -89,7 +93,7 @@ impl Door {
                 Ok(Entry { permit: Permit::open(tenant, subject), bearer: None })
             }
             Guard::Tokens(checkpoint) => {
-                let token = token_of(headers, uri).ok_or(Unauthorized::Missing)?;
+                let token = token.ok_or(Unauthorized::Missing)?;
                 let tokens = Arc::clone(&checkpoint.tokens.read().unwrap_or_else(PoisonError::into_inner));
                 let (permit, bearer) = tokens.check(token, now)?;
                 Ok(Entry { permit, bearer: Some(bearer) })
@@ -106,6 +110,19 @@ impl Door {
             }
             _ => true,
         }
+    }
+
+    /// What a connection is permitted from now on, by the new token that it brings. The new one can be revoked, the old one
+    /// does not matter any more.
+    pub(super) fn renew(
+        &self,
+        connection: ConnectionId,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<Permit, Unauthorized> {
+        let Entry { permit, bearer } = self.entry(Some(token), now)?;
+        self.let_in(connection, bearer);
+        Ok(permit)
     }
 
     /// Remembers who is in.

@@ -218,6 +218,14 @@ impl Engine {
                     }
                     continue;
                 }
+                Output::Renew { connection, token } => {
+                    let input = match self.shared.door.renew(connection, &token, now()) {
+                        Ok(permit) => Input::Permitted { connection, permit },
+                        Err(error) => Input::NotRenewed { connection, why: error.to_string() },
+                    };
+                    self.hub.handle(now(), input);
+                    continue;
+                }
                 Output::Append(append) => {
                     self.appends += 1;
                     Request::Append { append, at: Instant::now() }

@@ -151,6 +151,8 @@ fn kind_of(frame: &[u8]) -> &'static str {
         Ok(Frame::GoingAway { .. }) => "going-away",
         Ok(Frame::Ping { .. }) => "ping",
         Ok(Frame::Pong { .. }) => "pong",
+        Ok(Frame::Permitted { .. }) => "permitted",
+        Ok(Frame::Renew { .. }) => "renew",
         Ok(_) => "another frame",
         Err(_) => "noise",
     }

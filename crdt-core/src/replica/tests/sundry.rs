@@ -289,3 +289,31 @@ fn a_document_that_was_refused_is_asked_for_again_when_a_person_opens_it_again()
     world.open(PHONE, CART);
     assert!(world.devices[PHONE].events.contains(&confirmed), "{:?}", world.devices[PHONE].events);
 }
+
+#[test]
+fn a_new_token_is_asked_for_in_time_once_and_sent() {
+    let mut world = World::new(&["phone"]);
+    world.connect(PHONE);
+    world.relay.announce(|route| Frame::Permitted { route, expires_after: Duration::from_mins(10) }.encode());
+    world.run();
+    let due = |world: &World| {
+        let events = world.devices[PHONE].events.iter();
+        let spans = events.filter_map(|event| match event {
+            Event::TokenDue { endpoint: RELAY, expires_after } => Some(expires_after.as_secs()),
+            _ => None,
+        });
+        spans.collect::<Vec<_>>()
+    };
+    world.pass(Duration::from_mins(7));
+    assert!(due(&world).is_empty(), "not yet");
+    world.pass(Duration::from_secs(70));
+    let spans = due(&world);
+    assert!(spans.len() == 1 && (100..=120).contains(&spans[0]), "{spans:?}");
+    world.give(PHONE, Input::Token { endpoint: RELAY, token: "a newer one".to_owned() });
+    assert_eq!(world.devices[PHONE].sent.iter().filter(|kind| **kind == "renew").count(), 1);
+
+    world.relay.announce(|route| Frame::Permitted { route, expires_after: Duration::from_secs(20) }.encode());
+    world.run();
+    world.pass(Duration::from_secs(18));
+    assert_eq!(due(&world).len(), 2, "a short one is renewed sooner");
+}

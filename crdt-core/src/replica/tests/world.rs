@@ -375,6 +375,7 @@ pub(super) fn kind(frame: &[u8]) -> &'static str {
         Frame::Denied { .. } => "denied",
         Frame::Durable { .. } => "durable",
         Frame::Open { .. } => "open",
+        Frame::Renew { .. } => "renew",
         Frame::Presence { .. } => "presence",
         Frame::Ping { .. } => "ping",
         Frame::Pong { .. } => "pong",

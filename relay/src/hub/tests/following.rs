@@ -2,7 +2,9 @@
 
 use crdt_core::id::DocumentId;
 use crdt_core::sync::Message;
-use crdt_core::wire::{Capabilities, DeviceRef, Ephemeral, Frame, PeerRef, Presence, Route, SessionRef};
+use crdt_core::wire::{
+    Capabilities, DenialCode, DeviceRef, Ephemeral, Frame, PeerRef, Presence, Route, SessionRef,
+};
 use std::time::Duration;
 
 use super::stage::{CART, Device, Stage, key, shop, user};
@@ -128,6 +130,40 @@ fn a_permit_that_expires_ends_the_connection() {
     assert_eq!(stage.closed.len(), 0);
     stage.wait(Duration::from_secs(3));
     assert!(stage.closed[&phone.connection].contains("expired"));
+}
+
+#[test]
+fn a_new_token_keeps_a_connection_and_a_bad_one_ends_it() {
+    let mut stage = Stage::new();
+    let until = |stage: &Stage, seconds| Permit {
+        expires: stage.now + Duration::from_secs(seconds),
+        ..user("student-7")
+    };
+    let permit = until(&stage, 60);
+    let phone = stage.join("phone", permit, Capabilities::all());
+    let expiry = |frames: Vec<Vec<u8>>| {
+        frames.iter().find_map(|frame| match Frame::decode(frame).unwrap() {
+            Frame::Permitted { expires_after, .. } => Some(expires_after.as_secs()),
+            _ => None,
+        })
+    };
+    assert_eq!(expiry(stage.take(phone)), Some(60));
+    stage.wait(Duration::from_secs(50));
+    let route = Route { sender: PeerRef::new("phone").unwrap(), target: PeerRef::new("relay").unwrap() };
+    stage.send(phone, &Frame::Renew { route, token: "a newer one" });
+    let asked = Output::Renew { connection: phone, token: "a newer one".to_owned() };
+    assert_eq!(stage.outputs.pop(), Some(asked));
+    let permit = until(&stage, 120);
+    stage.handle(Input::Permitted { connection: phone, permit });
+    assert_eq!(expiry(stage.take(phone)), Some(120));
+    stage.wait(Duration::from_mins(1));
+    assert!(stage.closed.is_empty(), "the first one would have ended by now");
+
+    stage.handle(Input::NotRenewed { connection: phone, why: "the token has been revoked".to_owned() });
+    assert_eq!(stage.closed[&phone], "the token has been revoked");
+    let told = stage.take(phone);
+    let Frame::Denied { denial, .. } = Frame::decode(&told[0]).unwrap() else { panic!("another frame") };
+    assert_eq!((denial.document, denial.code), (None, DenialCode::Unauthenticated));
 }
 
 #[test]

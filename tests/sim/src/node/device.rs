@@ -74,6 +74,8 @@ enum Errand {
     Answer { command: CommandId, outcome: CommandOutcome },
     /// The application has a new token.
     Reconnect(EndpointId),
+    /// The application has a new token before the old one ends.
+    Renew(EndpointId),
     /// The disk has done what it will do soon.
     Claim(WriteId),
 }
@@ -249,6 +251,10 @@ impl Device {
                 let (change, why) = (operation.0, failure.message);
                 stage.require(Err(Violation::Unjust { device: id, document, change, why }));
             }
+            Told::TokenDue { endpoint, .. } => {
+                let wait = self.chance.millis(TOKEN_MILLIS);
+                self.later(stage, wait, Errand::Renew(endpoint));
+            }
             Told::CommandQueued { command } => stage.commands.taken(id, command.as_str()),
             Told::CommandDead { command, .. } => stage.commands.buried(command.as_str()),
             Told::NetworkChanged { endpoint, status: ConnectionStatus::Disconnected }
@@ -278,6 +284,7 @@ impl Device {
                     self.tell(stage, Input::Connect { endpoint, role });
                 }
             }
+            Errand::Renew(endpoint) => self.tell(stage, Input::Token { endpoint, token: "newer".to_owned() }),
             Errand::Claim(write) => self.tell(stage, Input::Stored { write }),
         }
     }

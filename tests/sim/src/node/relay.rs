@@ -193,6 +193,13 @@ impl Relay {
                 let wait = until.since(self.body.now(stage));
                 self.later(stage, wait, Errand::Resume(link));
             }
+            Output::Renew { connection, .. } => {
+                // Tokens of this world say nothing: everybody is who their connection says.
+                let Some(link) = self.links.get(&connection) else { return };
+                let peer = self.sockets[link].peer;
+                let permit = self.permit(stage, peer);
+                self.tell(stage, Input::Permitted { connection, permit });
+            }
             Output::Load { key } => {
                 self.loading.insert(key.clone());
                 self.submit(stage, Job::Load { key });
