@@ -35,6 +35,6 @@ pub(super) fn run(mut args: Args, quick: bool) -> Result<bool> {
         None => load.arg("--relay").arg(built.join("relay")),
     };
     // What it measures, and against which bounds, is in its table; a bound that is missed is news, not a failure.
-    options.iter().fold(load, |load, option| load.arg(option)).go()?;
+    options.iter().fold(load, Run::arg).go()?;
     Ok(true)
 }
