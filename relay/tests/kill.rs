@@ -13,7 +13,7 @@ use pannier_tests::client::{Client, Gone};
 use pannier_tests::process::RelayProcess;
 
 /// Enough for kills to meet appends, flushes and the making of snapshots, which begins at 256 changes.
-const KILLS: u64 = 16;
+const KILLS: u64 = 50;
 
 /// Writers, each with a document of its own.
 const WRITERS: u8 = 4;
@@ -126,24 +126,26 @@ fn read_anew(address: SocketAddr, writer: &Writer) -> Document {
 fn what_was_acknowledged_survives_every_kill() {
     let data = tempfile::tempdir().unwrap();
     let mut writers: Vec<_> = (0..WRITERS).map(Writer::new).collect();
-    for kill in 0..KILLS {
+    for kill in 0..=KILLS {
         let mut relay = RelayProcess::start(data.path());
         let address = relay.address();
+        for writer in &writers {
+            // Before the writer is back: only the relay's disk can have it.
+            let document = read_anew(address, writer);
+            let lost = writer.acknowledged.iter().filter(|hash| !document.contains(hash)).count();
+            assert_eq!(lost, 0, "kill {kill}: {} lost of {}", writer.name, writer.acknowledged.len());
+        }
+        if kill == KILLS {
+            break;
+        }
         thread::scope(|scope| {
             for writer in &mut writers {
                 scope.spawn(move || writer.write_until_gone(address));
             }
             // At another point of the work each time.
-            thread::sleep(Duration::from_millis(40 + kill * 37 % 160));
+            thread::sleep(Duration::from_millis(20 + kill * 37 % 130));
             relay.kill();
         });
-        let relay = RelayProcess::start(data.path());
-        for writer in &writers {
-            // Before the writer is back: only the relay's disk can have it.
-            let document = read_anew(relay.address(), writer);
-            let lost = writer.acknowledged.iter().filter(|hash| !document.contains(hash)).count();
-            assert_eq!(lost, 0, "kill {kill}: {} lost of {}", writer.name, writer.acknowledged.len());
-        }
     }
     for writer in &writers {
         // Four changes or more for each kill: the relay was killed at work.

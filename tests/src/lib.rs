@@ -1,11 +1,13 @@
 //! What the cross-crate tests share.
 //!
-//! * [`process`] runs the relay's binary, [`client`] is a peer of it, [`device`] a peer that holds a document, and [`http`] asks it.
+//! * [`process`] runs the relay's binary, [`client`] is a peer of it, [`device`] a peer that holds a document, and [`http`] asks it;
+//!   [`disk`] is a disk that can be full.
 //! * [`source`] reads Rust files of this workspace with comments and literals blanked out.
 //! * [`tidy`] holds the house rules that no compiler checks.
 
 pub mod client;
 pub mod device;
+pub mod disk;
 pub mod http;
 pub mod process;
 pub mod source;

@@ -153,6 +153,9 @@ impl Records for SledRecords {
     fn scan(&self, prefix: &[u8], from: &[u8], visit: &mut Visit<'_>) -> Result<(), Failure> {
         for item in self.database.range(from..) {
             let (key, stored) = item?;
+            if key.starts_with(FILES) {
+                continue;
+            }
             if !key.starts_with(prefix) || visit(&key, &self.resolve(&stored)?).is_break() {
                 break;
             }
