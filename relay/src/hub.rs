@@ -73,6 +73,7 @@ pub use self::counters::Counters;
 pub use self::limits::Limits;
 pub use self::noting::Note;
 pub use self::putting::{Put, PutDone, PutError};
+pub(crate) use self::rate::Bucket;
 pub use self::rate::Rate;
 pub use self::sessions::Session;
 pub use self::shard::{Place, Shard, Shards};

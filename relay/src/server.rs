@@ -3,6 +3,7 @@
 //! One task runs each hub; it takes whatever has come, then does what the hub wants. One thread owns the store and commits
 //! everything that waits with one flush. Each connection has a task that reads and one that writes.
 
+mod clock;
 mod door;
 mod engine;
 mod feed;
@@ -10,32 +11,41 @@ mod health;
 mod http;
 mod journal;
 mod latency;
+mod listener;
 mod mailbox;
+mod modified;
+mod reload;
 mod socket;
 mod storage;
+mod throttle;
+mod tls;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use crdt_core::time::Timestamp;
 use crdt_core::wire::PeerId;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 pub use self::door::{Door, read_secret};
+pub use self::reload::Reloader;
 
+use self::clock::now;
 use self::engine::{Engine, Event, Outgoing};
 use self::feed::Feeds;
 use self::health::Health;
 use self::journal::Journal;
 use self::latency::Latency;
+use self::listener::Listener;
 use self::mailbox::Mailboxes;
 use self::storage::{Request, Storage, Watch};
+use self::throttle::Share;
+use self::tls::Tls;
 use crate::config::Config;
-use crate::hub::{Hub, Input, Limits, Shards};
+use crate::hub::{Hub, Input, Shards};
 use crate::id::ConnectionId;
 use crate::store::{Memory, Sled, Store};
 
@@ -59,6 +69,8 @@ pub struct Server {
     storage: Storage,
     shared: Arc<Shared>,
     engines: Vec<Engine>,
+    front: Listener,
+    config: Config,
 }
 
 /// What every connection and request can reach.
@@ -68,7 +80,7 @@ struct Shared {
     requests: std::sync::mpsc::Sender<Request>,
     next_connection: AtomicU64,
     connections: AtomicUsize,
-    connections_max: usize,
+    connections_max: AtomicUsize,
     health: Health,
     door: Door,
     watch: Watch,
@@ -76,6 +88,8 @@ struct Shared {
     uploads: Semaphore,
     /// KiB of bodies that may be held at once.
     body_bytes: Semaphore,
+    tls: Option<Arc<Tls>>,
+    share: Share,
     started: Instant,
 }
 
@@ -97,27 +111,39 @@ impl Server {
             journal: Arc::new(Journal::new()),
             latency: Arc::new(Latency::new()),
         };
-        let (storage, requests) = Storage::start(store, Arc::clone(&mailboxes), watch.clone())?;
+        let pack_memory_max = config.pack_memory_max;
+        let (storage, requests) =
+            Storage::start(store, Arc::clone(&mailboxes), watch.clone(), pack_memory_max)?;
+        let tls = config.tls.clone().map(Tls::open).transpose()?.map(Arc::new);
         let shared = Arc::new(Shared {
             mailboxes,
             inbox: Arc::new(Semaphore::new(INBOX_BYTES_MAX / 1024)),
             requests,
             next_connection: AtomicU64::new(1),
             connections: AtomicUsize::new(0),
-            connections_max: config.connections_max,
+            connections_max: AtomicUsize::new(config.connections_max),
             health: Health::new(shards),
             door,
             watch,
             uploads: Semaphore::new(UPLOADS_MAX),
             body_bytes: Semaphore::new(BODY_BYTES_MAX / 1024),
+            tls: tls.clone(),
+            share: Share::new(config.requests_per_subject, config.requests_per_tenant),
             started: Instant::now(),
         });
         let id = PeerId::new("relay")?;
         let engines = shards.iter().zip(inboxes).map(|(shard, inbox)| {
-            let hub = Hub::shard(id.clone(), None, Limits::default(), shard);
+            let hub = Hub::shard(id.clone(), None, config.limits, shard);
             Engine::new(hub, shard, inbox, Arc::clone(&shared))
         });
-        Ok(Self { storage, engines: engines.collect(), shared })
+        let engines = engines.collect();
+        let front = Listener::new(config, http::router(Arc::clone(&shared)), tls);
+        Ok(Self { storage, engines, shared, front, config: config.clone() })
+    }
+
+    /// Whatever tells the running relay of a new configuration.
+    pub fn reloader(&self) -> Reloader {
+        Reloader::new(&self.shared, self.config.clone())
     }
 
     /// Serves until `stopped` completes, then says goodbye, and returns when everything is on disk.
@@ -127,19 +153,25 @@ impl Server {
         stopped: impl Future<Output = ()> + Send + 'static,
     ) -> Result<()> {
         let shared = self.shared;
-        let service = http::router(Arc::clone(&shared)).into_make_service();
         let doorman = tokio::spawn(watch_files(Arc::clone(&shared)));
         let mut engines: JoinSet<_> = self.engines.into_iter().map(Engine::run).collect();
-        // Whoever comes while the relay stops is refused by the system, not accepted and dropped.
+        let (stop, stopping) = watch::channel(false);
+        let mut front = tokio::spawn(self.front.run(listener, stopping));
         tokio::select! {
             () = stopped => tracing::info!("stopping"),
-            result = async { axum::serve(listener, service).await } => result?,
+            ended = &mut front => {
+                ended?;
+                bail!("the listener has ended by itself");
+            }
             Some(ended) = engines.join_next() => {
                 ended??;
                 bail!("a hub has ended by itself");
             }
         }
         doorman.abort();
+        // Whoever comes from here on is refused by the system. Requests that are being answered have a moment.
+        stop.send(true).ok();
+        front.await?;
         shared.mailboxes.stop()?;
         let (mut ended, mut links) = (Ok(()), Vec::new());
         while let Some(engine) = engines.join_next().await {
@@ -163,9 +195,19 @@ impl Shared {
     /// A new connection, unless there are too many.
     fn admit(&self) -> Option<ConnectionId> {
         let admitted = self.connections.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
-            (count < self.connections_max).then_some(count + 1)
+            (count < self.connections_max.load(Ordering::Relaxed)).then_some(count + 1)
         });
         admitted.ok().map(|_| ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// Reads the files that can change while the relay runs.
+    fn look_again(&self, must: bool) {
+        for connection in self.door.look_again(must) {
+            self.mailboxes.tell_front(Event::Hub(Input::Revoked { connection })).ok();
+        }
+        if let Some(tls) = &self.tls {
+            tls.look_again(must);
+        }
     }
 
     fn dismiss(&self) {
@@ -202,14 +244,6 @@ async fn watch_files(shared: Arc<Shared>) {
     let mut looks = tokio::time::interval(LOOK_INTERVAL);
     loop {
         looks.tick().await;
-        for connection in shared.door.look_again() {
-            shared.mailboxes.tell_front(Event::Hub(Input::Revoked { connection })).ok();
-        }
+        shared.look_again(false);
     }
-}
-
-/// The hub's idea of now.
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

@@ -135,9 +135,9 @@ pub fn bring_in(
     Ok(inbound)
 }
 
-/// Packs everything stored of a document into a snapshot.
-pub fn compact(store: &dyn Store, key: &DocumentKey, through: Position) -> Result<Write, CompactError> {
-    let packed = Source::read(store, key, through)?.pack()?;
+/// Packs everything stored of a document into a snapshot, however much memory that takes.
+pub fn compact(store: &dyn Store, key: &DocumentKey, through: Position) -> Result<Write, PackError> {
+    let packed = Source::read(store, key, through)?.pack(u64::MAX)?;
     Ok(Write::Snapshot { key: key.clone(), snapshot: packed.snapshot })
 }
 
@@ -170,14 +170,4 @@ pub enum InboundError {
     OutOfOrder(#[from] OutOfOrder),
     #[error("what is stored of it can't be read: change {}: {why}", position.0)]
     Change { position: Position, why: InvalidChunk },
-}
-
-/// Why a stored document can't be packed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CompactError {
-    #[error(transparent)]
-    Load(#[from] LoadError),
-    #[error(transparent)]
-    Pack(#[from] PackError),
 }

@@ -39,7 +39,7 @@ enum Verb {
 }
 
 /// Where a configuration comes from.
-#[derive(Args)]
+#[derive(Clone, Args)]
 struct Configuration {
     /// A file (TOML) with any of the settings below; flags and the environment outrank it
     #[arg(long, value_name = "FILE", env = "RELAY_CONFIG")]
@@ -52,7 +52,7 @@ struct Configuration {
 pub(crate) fn run() -> Result<ExitCode> {
     let cli = Cli::parse();
     match cli.verb {
-        None => serve::run(&cli.configuration.resolve()?),
+        None => serve::run(&cli.configuration),
         Some(Verb::Token(token)) => token::run(&token),
         Some(Verb::Config(verb)) => config::run(verb),
         Some(Verb::Store(verb)) => return store::run(*verb),
@@ -61,8 +61,8 @@ pub(crate) fn run() -> Result<ExitCode> {
 }
 
 impl Configuration {
-    fn resolve(self) -> Result<Config> {
+    fn resolve(&self) -> Result<Config> {
         let file = self.config.as_deref().map(Settings::read).transpose()?;
-        Ok(Config::resolve(self.settings.or(file.unwrap_or_default()))?)
+        Ok(Config::resolve(self.settings.clone().or(file.unwrap_or_default()))?)
     }
 }

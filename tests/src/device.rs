@@ -97,6 +97,7 @@ impl Device {
                 Ok(documents.into_iter().find(|it| it.document == self.id).map(|it| it.heads))
             }
             Frame::Denied { denial: Denial { reason, .. }, .. } => Err(Refused::Denied(reason.to_owned())),
+            Frame::GoingAway { .. } => Ok(None),
             Frame::Unavailable { .. } => Err(Refused::Unavailable),
             other => panic!("a device hears {other:?}"),
         }

@@ -46,7 +46,7 @@ impl RelayProcess {
             .expect("the relay's binary starts");
         let stdout = BufReader::new(child.stdout.take().expect("piped above"));
         let mut lines = stdout.lines().map_while(Result::ok);
-        let address = lines.find_map(|line| line.split("ws://").nth(1)?.parse().ok());
+        let address = lines.find_map(|line| line.split_once("://")?.1.parse().ok());
         let Some(address) = address else {
             panic!("the relay ended with {:?} before it served", child.wait());
         };
@@ -88,9 +88,7 @@ impl RelayProcess {
     /// # Panics
     /// If it goes on for longer than anyone waits.
     pub fn terminate(&mut self) -> ExitStatus {
-        let signal = format!("kill -TERM {}", self.child.id());
-        let sent = Command::new("sh").args(["-c", &signal]).status().expect("there is a shell");
-        assert!(sent.success(), "{signal}: {sent}");
+        self.signal("TERM");
         let began = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().expect("it is our child") {
@@ -111,6 +109,17 @@ impl RelayProcess {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it is running");
         let kib = line.trim().trim_end_matches(" kB");
         kib.parse::<usize>().expect("a number") * 1024
+    }
+
+    /// Asks it to read its configuration again, as a service manager does.
+    pub fn hang_up(&self) {
+        self.signal("HUP");
+    }
+
+    fn signal(&self, name: &str) {
+        let command = format!("kill -{name} {}", self.child.id());
+        let sent = Command::new("sh").args(["-c", &command]).status().expect("there is a shell");
+        assert!(sent.success(), "{command}: {sent}");
     }
 
     /// Ends it without a warning, as a crash or a lack of memory does.

@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::Deserialize;
 
-use super::ConfigError;
+use super::{ConfigError, Network};
 
 /// Declares the settings once, and how two sources of them are merged.
 macro_rules! settings {
@@ -63,6 +63,68 @@ settings! {
     /// without those of this machine]
     #[arg(long, value_name = "ORIGIN", env = "RELAY_ALLOW_ORIGIN", value_delimiter = ',')]
     allow_origin: Vec<String>,
+
+    /// Speak TLS with the certificate in this file (PEM, with those that vouch for it); read again when it changes
+    #[arg(long, value_name = "FILE", env = "RELAY_TLS_CERTIFICATE", help_heading = "Network")]
+    tls_certificate: PathBuf,
+
+    /// The private key of --tls-certificate (PEM)
+    #[arg(long, value_name = "FILE", env = "RELAY_TLS_KEY", help_heading = "Network")]
+    tls_key: PathBuf,
+
+    /// Believe what proxies with this address, or in this network, say of who asks (X-Forwarded-For). May be repeated
+    #[arg(long, value_name = "NETWORK", env = "RELAY_TRUSTED_PROXY", value_delimiter = ',', help_heading = "Network")]
+    trusted_proxy: Vec<Network>,
+
+    /// Most requests in a second from one address, over a while; more are answered with 429. This machine's are not counted
+    /// [default: 200]
+    #[arg(long, value_name = "COUNT", env = "RELAY_ADDRESS_REQUESTS", help_heading = "Limits")]
+    address_requests: NonZeroU32,
+
+    /// As --address-requests, from one subject; programs that read everything are not counted [default: 100]
+    #[arg(long, value_name = "COUNT", env = "RELAY_SUBJECT_REQUESTS", help_heading = "Limits")]
+    subject_requests: NonZeroU32,
+
+    /// As --address-requests, from all of one tenant [default: 5000]
+    #[arg(long, value_name = "COUNT", env = "RELAY_TENANT_REQUESTS", help_heading = "Limits")]
+    tenant_requests: NonZeroU32,
+
+    /// Most frames in a second from one connection, over a while; who sends more is heard more slowly [default: 2000]
+    #[arg(long, value_name = "COUNT", env = "RELAY_CONNECTION_FRAMES", help_heading = "Limits")]
+    connection_frames: NonZeroU32,
+
+    /// Most MiB in a second from one connection, over a while [default: 16]
+    #[arg(long, value_name = "MIB", env = "RELAY_CONNECTION_MIB", help_heading = "Limits")]
+    connection_mib: NonZeroU32,
+
+    /// Most frames in a second from all connections of one subject, over a while [default: 10000]
+    #[arg(long, value_name = "COUNT", env = "RELAY_SUBJECT_FRAMES", help_heading = "Limits")]
+    subject_frames: NonZeroU32,
+
+    /// Most connections of one subject [default: 100]
+    #[arg(long, value_name = "COUNT", env = "RELAY_SUBJECT_CONNECTIONS_MAX", help_heading = "Limits")]
+    subject_connections_max: usize,
+
+    /// Most frames in a second from all connections of one tenant, over a while [default: 100000]
+    #[arg(long, value_name = "COUNT", env = "RELAY_TENANT_FRAMES", help_heading = "Limits")]
+    tenant_frames: NonZeroU32,
+
+    /// Most MiB of one tenant's documents [default: 65536]
+    #[arg(long, value_name = "MIB", env = "RELAY_TENANT_MIB_MAX", help_heading = "Limits")]
+    tenant_mib_max: u64,
+
+    /// Most MiB of one document [default: 256]
+    #[arg(long, value_name = "MIB", env = "RELAY_DOCUMENT_MIB_MAX", help_heading = "Limits")]
+    document_mib_max: u64,
+
+    /// Most documents that one connection follows [default: 10000]
+    #[arg(long, value_name = "COUNT", env = "RELAY_CONNECTION_DOCUMENTS_MAX", help_heading = "Limits")]
+    connection_documents_max: usize,
+
+    /// Most MiB of memory for packing documents, which is done one at a time; those that take more are served as they are
+    /// [default: 1024]
+    #[arg(long, value_name = "MIB", env = "RELAY_PACK_MEMORY_MIB", help_heading = "Limits")]
+    pack_memory_mib: u64,
 
     /// Let in who bears a token signed (HS256) with the secret in this file, which `relay token` can sign as well
     #[arg(long, value_name = "FILE", env = "RELAY_TOKEN_SECRET", help_heading = "Tokens")]

@@ -52,6 +52,30 @@ fn what_contradicts_itself_is_refused() {
 }
 
 #[test]
+fn limits_are_what_was_said_and_the_others_stay() {
+    let config =
+        resolve(&["--tenant-mib-max", "7", "--subject-frames", "3", "--connection-mib", "1"]).unwrap();
+    let limits = config.limits;
+    assert_eq!(limits.tenant_bytes_max, 7 << 20);
+    assert_eq!(limits.frames_of_subject, Rate { per_second: 3, burst: 30 });
+    assert_eq!(limits.bytes.per_second, 1 << 20);
+    assert_eq!(limits.bytes.burst, Limits::default().bytes.burst, "the largest frame has to pass");
+    let unsaid = (limits.frames, limits.document_bytes_max);
+    assert_eq!(unsaid, (Limits::default().frames, Limits::default().document_bytes_max));
+    assert!(
+        config.to_string().contains("a tenant         5000 requests/s, 100000 frames/s, 7 MiB"),
+        "{config}"
+    );
+}
+
+#[test]
+fn half_of_what_tls_needs_is_refused() {
+    assert!(matches!(resolve(&["--tls-key", "key"]), Err(ConfigError::HalfOfTls)));
+    let config = resolve(&["--tls-key", "key", "--tls-certificate", "certificate"]).unwrap();
+    assert!(config.to_string().contains("with certificate"), "{config}");
+}
+
+#[test]
 fn flags_outrank_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("relay.toml");

@@ -19,6 +19,7 @@ pub(super) struct Connections {
     /// Who is connected under which peer id.
     peers: BTreeMap<Tenant, BTreeMap<PeerId, BTreeSet<ConnectionId>>>,
     subjects: BTreeMap<(Tenant, Subject), Account>,
+    tenants: BTreeMap<Tenant, TenantAccount>,
     /// Connections to which there may be something to say, and room to say it.
     ready: BTreeSet<ConnectionId>,
 }
@@ -27,6 +28,13 @@ pub(super) struct Connections {
 #[derive(Debug)]
 struct Account {
     connections: BTreeSet<ConnectionId>,
+    frames: Bucket,
+}
+
+/// What the connections of one tenant share.
+#[derive(Debug)]
+struct TenantAccount {
+    connections: usize,
     frames: Bucket,
 }
 
@@ -58,6 +66,8 @@ impl Connections {
             }
             account.connections.insert(id);
         }
+        let full = || TenantAccount { connections: 0, frames: Bucket::full(limits.frames_of_tenant, now) };
+        self.tenants.entry(permit.tenant.clone()).or_insert_with(full).connections += 1;
         let before = self.all.insert(id, Connection::new(permit, limits, now));
         assert!(before.is_none(), "{id:?} is used twice");
         Ok(())
@@ -95,6 +105,12 @@ impl Connections {
             account.connections.remove(&id);
             if account.connections.is_empty() {
                 self.subjects.remove(&key);
+            }
+        }
+        if let Some(account) = self.tenants.get_mut(tenant) {
+            account.connections -= 1;
+            if account.connections == 0 {
+                self.tenants.remove(tenant);
             }
         }
         if let Some(peers) = self.peers.get_mut(tenant) {
@@ -151,7 +167,7 @@ impl Connections {
         self.subjects.get(&key).into_iter().flat_map(|account| account.connections.iter().copied())
     }
 
-    /// Charges one frame to the connection and to its subject, and says how long the connection has to rest.
+    /// Charges one frame to the connection, its subject and its tenant, and says how long the connection has to rest.
     pub(super) fn charge(
         &mut self,
         id: ConnectionId,
@@ -161,6 +177,8 @@ impl Connections {
     ) -> Option<Duration> {
         let connection = self.all.get_mut(&id)?;
         let own = connection.charge(limits, bytes, now);
+        let tenant = self.tenants.get_mut(&connection.permit.tenant)?;
+        let own = own.max(tenant.frames.take(limits.frames_of_tenant, 1, now));
         if !connection.permit.is_authenticated {
             return own;
         }

@@ -1,6 +1,7 @@
 //! What peers say: every frame, and what it makes of a document.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use crdt_core::graph::Refusal;
 use crdt_core::graph::chunk::ParsedChange;
@@ -18,12 +19,15 @@ use crate::store::Append;
 const RENEWAL_COST_BYTES: usize = 64 << 10;
 
 impl Hub {
-    /// Charges a frame, or what it cost, to the connection's rates. Who has used them up is not heard for a while.
-    pub(super) fn charge(&mut self, id: ConnectionId, bytes: usize) {
-        if let Some(rest) = self.connections.charge(id, &self.limits, bytes, self.now) {
-            self.counters.pauses += 1;
-            self.outputs.push_back(Output::Pause { connection: id, until: self.now + rest });
-        }
+    /// Charges a frame, or what it cost, to the connection's rates. Who has used them up is not heard for a while. How long
+    /// that is.
+    pub(super) fn charge(&mut self, id: ConnectionId, bytes: usize) -> Duration {
+        let Some(rest) = self.connections.charge(id, &self.limits, bytes, self.now) else {
+            return Duration::ZERO;
+        };
+        self.counters.pauses += 1;
+        self.outputs.push_back(Output::Pause { connection: id, until: self.now + rest });
+        rest
     }
 
     pub(super) fn received(&mut self, id: ConnectionId, bytes: &[u8]) {
@@ -31,7 +35,10 @@ impl Hub {
         let (has_joined, is_expired) = (connection.peer.is_some(), connection.permit.is_expired(self.now));
         self.counters.frames_received += 1;
         self.counters.bytes_received += bytes.len() as u64;
-        self.charge(id, bytes.len());
+        let rest = self.charge(id, bytes.len());
+        if rest > self.limits.rest_time_max {
+            return self.refuse_hasty(id, rest);
+        }
         if is_expired {
             return self.refuse_connection(id, DenialCode::Unauthenticated, "your permit has expired");
         }

@@ -17,6 +17,10 @@ pub struct Limits {
     pub bytes: Rate,
     /// As `frames`, from all connections of one authenticated subject together.
     pub frames_of_subject: Rate,
+    /// As `frames`, from all connections of one tenant together, so that no shop slows down the others.
+    pub frames_of_tenant: Rate,
+    /// A connection that would have to rest for longer is closed, and told when to come back.
+    pub rest_time_max: Duration,
     /// Connections of one authenticated subject: devices, tabs, and some that have not been noticed to be gone.
     pub connections_per_subject_max: usize,
     /// Documents that one connection may follow or have asked for.
@@ -61,6 +65,8 @@ impl Default for Limits {
             frames: Rate { per_second: 2_000, burst: 20_000 },
             bytes: Rate { per_second: 16 << 20, burst: 2 * FRAME_BYTES_MAX as u64 },
             frames_of_subject: Rate { per_second: 10_000, burst: 100_000 },
+            frames_of_tenant: Rate { per_second: 100_000, burst: 1_000_000 },
+            rest_time_max: Duration::from_secs(30),
             connections_per_subject_max: 100,
             documents_per_connection_max: 10_000,
             parked_bytes_max: FRAME_BYTES_MAX + (8 << 20),

@@ -14,14 +14,14 @@ pub struct Rate {
 
 /// What is left of a [`Rate`]: a bucket that refills.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     /// Thousandths, so that a refill of one millisecond is whole. Negative is debt.
     level: i64,
     refilled: Timestamp,
 }
 
 impl Bucket {
-    pub(super) fn full(rate: Rate, now: Timestamp) -> Self {
+    pub(crate) fn full(rate: Rate, now: Timestamp) -> Self {
         Self { level: thousandths(rate.burst), refilled: now }
     }
 
@@ -29,11 +29,41 @@ impl Bucket {
     ///
     /// What has arrived is not dropped: whoever lost a sync message would wait for its answer for ever.
     pub(super) fn take(&mut self, rate: Rate, amount: u64, now: Timestamp) -> Option<Duration> {
+        self.refill(rate, now);
+        self.level = self.level.saturating_sub(thousandths(amount));
+        self.debt(rate)
+    }
+
+    /// Takes `amount` if there is as much, and otherwise nothing, and says how long it takes until there is.
+    pub(crate) fn try_take(&mut self, rate: Rate, amount: u64, now: Timestamp) -> Result<(), Duration> {
+        self.refill(rate, now);
+        let before = self.level;
+        match self.take(rate, amount, now) {
+            None => Ok(()),
+            Some(rest) => {
+                self.level = before;
+                Err(rest)
+            }
+        }
+    }
+
+    /// Whether it has forgotten everything that was taken.
+    pub(crate) fn is_full(&self, rate: Rate, now: Timestamp) -> bool {
+        let mut refilled = *self;
+        refilled.refill(rate, now);
+        refilled.level >= thousandths(rate.burst)
+    }
+
+    fn refill(&mut self, rate: Rate, now: Timestamp) {
         let passed = i64::try_from(now.since(self.refilled).as_millis()).unwrap_or(i64::MAX);
         let per_millisecond = i64::try_from(rate.per_second).unwrap_or(i64::MAX);
         let level = self.level.saturating_add(passed.saturating_mul(per_millisecond));
-        self.level = level.min(thousandths(rate.burst)).saturating_sub(thousandths(amount));
+        self.level = level.min(thousandths(rate.burst));
         self.refilled = now;
+    }
+
+    /// How long it takes until what was taken beyond what was there is paid.
+    fn debt(&self, rate: Rate) -> Option<Duration> {
         let debt = u64::try_from(self.level.checked_neg()?).ok().filter(|debt| *debt > 0)?;
         Some(Duration::from_millis(debt.div_ceil(rate.per_second.max(1))))
     }

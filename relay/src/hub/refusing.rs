@@ -64,8 +64,24 @@ impl Hub {
         }
     }
 
+    /// Refuses to go on with a connection that asks too much at once, and says when to come back.
+    pub(super) fn refuse_hasty(&mut self, id: ConnectionId, rest: Duration) {
+        let reason = format!("too much at once; come back in {} s", rest.as_millis().div_ceil(1000));
+        self.refuse_connection_until(id, DenialCode::Rate, &reason, Some(rest));
+    }
+
     /// Refuses to go on with a connection, says why, and closes it.
     pub(super) fn refuse_connection(&mut self, id: ConnectionId, code: DenialCode, reason: &str) {
+        self.refuse_connection_until(id, code, reason, None);
+    }
+
+    fn refuse_connection_until(
+        &mut self,
+        id: ConnectionId,
+        code: DenialCode,
+        reason: &str,
+        retry_after: Option<Duration>,
+    ) {
         self.counters.refusals += 1;
         self.note_refusal(id, None, code, reason);
         if self.refuse_put(id, Refused::Writing, code, reason) {
@@ -75,7 +91,7 @@ impl Hub {
         let (sender, target) = (self.id.borrowed(), connection.peer.as_ref().map(|peer| peer.id.borrowed()));
         let frame = match target.filter(|_| connection.has(Capability::Denial)) {
             Some(target) => {
-                let denial = Denial { document: None, code, reason, retry_after: None };
+                let denial = Denial { document: None, code, reason, retry_after };
                 Frame::Denied { route: Route { sender, target }, denial }.encode()
             }
             None => Frame::Error { sender: Some(sender), target, message: reason }.encode(),

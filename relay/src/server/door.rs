@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use axum::http::{HeaderMap, Uri, header};
 use crdt_core::time::Timestamp;
 
+use super::clock::wall;
+use super::modified::Modified;
+use super::tls;
 use crate::access::Permit;
 use crate::auth::{Bearer, Keys, Revoked, Secret, Tokens, Unauthorized};
 use crate::config::{Admission, Config, KeyFile, Origins, TokenFiles};
@@ -25,7 +27,7 @@ pub(super) const SYNC_PROTOCOL: &str = "pannier.sync.v1";
 #[derive(Debug)]
 pub struct Door {
     guard: Guard,
-    origins: Origins,
+    origins: RwLock<Origins>,
 }
 
 #[derive(Debug)]
@@ -40,8 +42,7 @@ enum Guard {
 struct Checkpoint {
     files: TokenFiles,
     tokens: RwLock<Arc<Tokens>>,
-    /// When the files that were read had been written.
-    read: Mutex<Vec<Option<SystemTime>>>,
+    read: Modified,
     /// Who is in, so that they can be asked to leave.
     bearers: Mutex<BTreeMap<ConnectionId, Bearer>>,
 }
@@ -60,19 +61,28 @@ impl Door {
         let guard = match &config.admission {
             Admission::Everyone => Guard::Nobody,
             Admission::Bearers(files) => Guard::Tokens(Box::new(Checkpoint {
-                read: Mutex::new(modified(files)),
+                read: Modified::of(files.paths()),
                 tokens: RwLock::new(Arc::new(read_tokens(files)?)),
                 files: files.clone(),
                 bearers: Mutex::default(),
             })),
         };
-        Ok(Self { guard, origins: config.origins.clone() })
+        if let Some(files) = &config.tls {
+            tls::check(files)?;
+        }
+        Ok(Self { guard, origins: RwLock::new(config.origins.clone()) })
     }
 
     /// Whether the page that a browser shows may connect. Other programs name no origin.
     pub(super) fn allows_page(&self, headers: &HeaderMap) -> bool {
         let Some(origin) = headers.get(header::ORIGIN) else { return true };
-        origin.to_str().is_ok_and(|origin| self.origins.allow(origin))
+        let origins = self.origins.read().unwrap_or_else(PoisonError::into_inner);
+        origin.to_str().is_ok_and(|origin| origins.allow(origin))
+    }
+
+    /// From now on, pages from these may connect. Those that are connected stay.
+    pub(super) fn allow_pages(&self, origins: Origins) {
+        *self.origins.write().unwrap_or_else(PoisonError::into_inner) = origins;
     }
 
     /// What whoever sends this request is permitted, and the name under which that can end.
@@ -95,7 +105,10 @@ impl Door {
             Guard::Tokens(checkpoint) => {
                 let token = token.ok_or(Unauthorized::Missing)?;
                 let tokens = Arc::clone(&checkpoint.tokens.read().unwrap_or_else(PoisonError::into_inner));
-                let (permit, bearer) = tokens.check(token, now)?;
+                // Who has issued it looks at a wall clock, which can be set back.
+                let wall = wall();
+                let (mut permit, bearer) = tokens.check(token, wall)?;
+                permit.expires = now + permit.expires.since(wall);
                 Ok(Entry { permit, bearer: Some(bearer) })
             }
         }
@@ -138,14 +151,12 @@ impl Door {
         }
     }
 
-    /// Reads the files again if they have changed, and names the connections that have to go. What can't be read leaves
-    /// everything as it was.
-    pub(super) fn look_again(&self) -> Vec<ConnectionId> {
+    /// Reads the files again if they have changed or `must` be, and names the connections that have to go. What can't be read
+    /// leaves everything as it was.
+    pub(super) fn look_again(&self, must: bool) -> Vec<ConnectionId> {
         let Guard::Tokens(checkpoint) = &self.guard else { return Vec::new() };
         let Checkpoint { files, tokens, read, bearers } = &**checkpoint;
-        let now = modified(files);
-        let mut read = read.lock().unwrap_or_else(PoisonError::into_inner);
-        if *read == now {
+        if !read.has_changed() && !must {
             return Vec::new();
         }
         match read_tokens(files) {
@@ -154,7 +165,6 @@ impl Door {
                 let bearers = bearers.lock().unwrap_or_else(PoisonError::into_inner);
                 let revoked = bearers.iter().filter(|(_, bearer)| fresh.is_revoked(bearer));
                 let revoked = revoked.map(|(connection, _)| *connection).collect();
-                *read = now;
                 *tokens.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
                 revoked
             }
@@ -163,7 +173,6 @@ impl Door {
                     error = format!("{error:#}"),
                     "the keys and lists for tokens stay as they were"
                 );
-                *read = now;
                 Vec::new()
             }
         }
@@ -206,12 +215,6 @@ fn read_tokens(files: &TokenFiles) -> Result<Tokens> {
 
 fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("{} can't be read", path.display()))
-}
-
-/// When each of the files was last written, as far as can be told.
-fn modified(files: &TokenFiles) -> Vec<Option<SystemTime>> {
-    let paths = [Some(files.keys.path()), files.revoked.as_ref()].into_iter().flatten();
-    paths.map(|path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok()).collect()
 }
 
 #[cfg(test)]

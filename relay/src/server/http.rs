@@ -14,10 +14,12 @@ mod sync;
 mod upload;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use serde::de::DeserializeOwned;
@@ -73,6 +75,16 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<Shared>> for Asked<T> {
     }
 }
 
+/// The answer to whoever asks too often.
+pub(super) fn too_many_requests(of: &str, rest: Duration) -> Response {
+    hasty(of, rest).into_response()
+}
+
+fn hasty(of: &str, rest: Duration) -> Problem {
+    let seconds = rest.as_millis().div_ceil(1000);
+    Problem::too_many(format!("too many requests of {of}; try again in {seconds} s"), rest)
+}
+
 /// Who asks, and what they are permitted. A route that takes one answers nobody else.
 #[derive(Clone)]
 struct Caller(Entry);
@@ -84,7 +96,9 @@ impl FromRequestParts<Arc<Shared>> for Caller {
         if !shared.door.allows_page(&parts.headers) {
             return Err(Problem::foreign_page());
         }
-        Ok(Self(shared.door.permit(&parts.headers, &parts.uri, now())?))
+        let entry = shared.door.permit(&parts.headers, &parts.uri, now())?;
+        shared.share.take(&entry.permit).map_err(|(of, rest)| hasty(of, rest))?;
+        Ok(Self(entry))
     }
 }
 

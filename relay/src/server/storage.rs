@@ -1,5 +1,6 @@
 //! The thread that owns the store, and the one that packs.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
@@ -145,12 +146,16 @@ impl Storage {
         store: Box<dyn Store>,
         mailboxes: Arc<Mailboxes>,
         watch: Watch,
+        pack_memory_max: u64,
     ) -> Result<(Self, Sender<Request>)> {
         let (requests, inbox) = mpsc::channel();
         let (to_pack, packing) = mpsc::channel();
         let answers = requests.clone();
-        std::thread::Builder::new().name("packing".to_owned()).spawn(move || pack_all(&packing, &answers))?;
-        let worker = Worker { store, mailboxes, watch, to_pack };
+        std::thread::Builder::new()
+            .name("packing".to_owned())
+            .spawn(move || pack_all(&packing, &answers, pack_memory_max))?;
+        let packing = Packing { to_pack, waiting: VecDeque::new(), is_busy: false };
+        let worker = Worker { store, mailboxes, watch, packing };
         let thread =
             std::thread::Builder::new().name("storage".to_owned()).spawn(move || worker.run(&inbox))?;
         Ok((Self { thread }, requests))
@@ -174,7 +179,14 @@ struct Worker {
     store: Box<dyn Store>,
     mailboxes: Arc<Mailboxes>,
     watch: Watch,
+    packing: Packing,
+}
+
+/// Documents to be packed: one at a time is in memory, the others wait as names.
+struct Packing {
     to_pack: Sender<(DocumentKey, Source)>,
+    waiting: VecDeque<(DocumentKey, Position)>,
+    is_busy: bool,
 }
 
 impl Worker {
@@ -208,18 +220,21 @@ impl Worker {
                 let read = self.read(&key, &positions, snapshot);
                 return self.tell(&key.clone(), Input::Read { key, read });
             }
-            Request::Compact { key, through } => match Source::read(&*self.store, &key, through) {
-                Ok(source) => return self.to_pack.send((key, source)).is_ok(),
-                Err(error) => {
-                    tracing::warn!(%key, %error, "can't be packed");
-                    return self.tell(&key.clone(), Input::Compacted { key, compacted: None });
-                }
-            },
-            Request::Packed { key, packed: None } => {
-                return self.tell(&key.clone(), Input::Compacted { key, compacted: None });
+            Request::Compact { key, through } => {
+                self.packing.waiting.push_back((key, through));
+                return self.pack_next();
             }
-            Request::Packed { key, packed: Some((snapshot, compacted)) } => {
-                writes.push((Write::Snapshot { key, snapshot }, After::Compacted(compacted)));
+            Request::Packed { key, packed } => {
+                self.packing.is_busy = false;
+                match packed {
+                    Some((snapshot, compacted)) => {
+                        writes.push((Write::Snapshot { key, snapshot }, After::Compacted(compacted)));
+                    }
+                    None => {
+                        self.tell(&key.clone(), Input::Compacted { key, compacted: None });
+                    }
+                }
+                return self.pack_next();
             }
             Request::Fetch { key, permit, answer } => {
                 drop(answer.send(self.fetch(&key, &permit)));
@@ -248,6 +263,29 @@ impl Worker {
             }
             Request::Usage { tenant, answer } => {
                 drop(answer.send(self.store.usage(&tenant)));
+            }
+        }
+        true
+    }
+
+    /// Hands the next document over to be packed, if none is being packed.
+    fn pack_next(&mut self) -> bool {
+        while !self.packing.is_busy
+            && let Some((key, through)) = self.packing.waiting.pop_front()
+        {
+            let source = Source::read(&*self.store, &key, through);
+            let is_told = match source {
+                Ok(source) => {
+                    self.packing.is_busy = true;
+                    self.packing.to_pack.send((key, source)).is_ok()
+                }
+                Err(error) => {
+                    tracing::warn!(%key, %error, "can't be packed");
+                    self.tell(&key.clone(), Input::Compacted { key, compacted: None })
+                }
+            };
+            if !is_told {
+                return false;
             }
         }
         true
@@ -373,9 +411,9 @@ impl Worker {
 }
 
 /// Packs documents, one at a time, where nobody waits.
-fn pack_all(packing: &Receiver<(DocumentKey, Source)>, answers: &Sender<Request>) {
+fn pack_all(packing: &Receiver<(DocumentKey, Source)>, answers: &Sender<Request>, memory_max: u64) {
     while let Ok((key, source)) = packing.recv() {
-        let packed = match source.pack() {
+        let packed = match source.pack(memory_max) {
             Ok(packed) => Some((packed.snapshot, packed.compacted)),
             Err(error) => {
                 tracing::warn!(%key, %error, "can't be packed");

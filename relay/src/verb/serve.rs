@@ -7,32 +7,59 @@ use anyhow::{Context, Result};
 use relay::config::{Admission, Config, KeyFile, LogFormat};
 use relay::server::Server;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Registry, fmt, reload};
 
-pub(super) fn run(config: &Config) -> Result<()> {
-    log_to_stderr(config);
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(config))
+use super::Configuration;
+
+pub(super) fn run(configuration: &Configuration) -> Result<()> {
+    let config = configuration.resolve()?;
+    let log = log_to_stderr(&config);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve(&config, configuration.clone(), log))
 }
 
-fn log_to_stderr(config: &Config) {
-    let log = tracing_subscriber::fmt()
-        .with_max_level(config.log)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal());
+/// How much is logged, which can change.
+type LogFilter = reload::Handle<LevelFilter, Registry>;
+
+fn log_to_stderr(config: &Config) -> LogFilter {
+    let (filter, handle) = reload::Layer::new(LevelFilter::from_level(config.log));
+    let layer = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    let log = tracing_subscriber::registry().with(filter);
     match config.log_format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
+        LogFormat::Text => log.with(layer).init(),
+        LogFormat::Json => log.with(layer.json()).init(),
     }
+    handle
 }
 
-async fn serve(config: &Config) -> Result<()> {
+async fn serve(config: &Config, configuration: Configuration, log: LogFilter) -> Result<()> {
     let stopped = stopped()?;
+    let mut hangups = signal(SignalKind::hangup())?;
     let server = Server::open(config)?;
+    let reloader = server.reloader();
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("can't listen on {}", config.listen))?;
     let address = listener.local_addr()?;
     // A relay serves whether or not anyone reads what it says: a closed pipe is no reason to end.
     io::stdout().write_all(greeting(config, address).as_bytes()).ok();
+    tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            match configuration.resolve() {
+                Ok(config) => {
+                    log.modify(|filter| *filter = LevelFilter::from_level(config.log)).ok();
+                    reloader.reload(&config);
+                }
+                Err(error) => {
+                    tracing::error!(error = format!("{error:#}"), "the configuration stays as it was");
+                }
+            }
+        }
+    });
     server.run(listener, stopped).await
 }
 
@@ -57,12 +84,13 @@ fn greeting(config: &Config, address: SocketAddr) -> String {
             (format!(" -H \"authorization: Bearer {token}\""), "Only bearers of a token are let in.")
         }
     };
+    let (ws, http) = if config.tls.is_some() { ("wss", "https") } else { ("ws", "http") };
     format!(
-        "relay        ws://{address}\n\
-         status       http://{address}/v1/status\n\
-         health       http://{address}/healthz  http://{address}/readyz\n\
+        "relay        {ws}://{address}\n\
+         status       {http}://{address}/v1/status\n\
+         health       {http}://{address}/healthz  {http}://{address}/readyz\n\
          data         {data}\n\
-         try it       curl http://{address}/v1/status{header}\n\
+         try it       curl {http}://{address}/v1/status{header}\n\
          \n\
          {notice}\n"
     )
@@ -70,7 +98,6 @@ fn greeting(config: &Config, address: SocketAddr) -> String {
 
 /// Completes when the process is asked to end. From the call on, such a request ends nothing by itself.
 fn stopped() -> Result<impl Future<Output = ()> + Send + 'static> {
-    use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {

@@ -408,6 +408,47 @@ fn a_slow_reader_costs_what_is_in_its_queue_and_catches_up_in_one_message() {
 }
 
 #[test]
+fn who_sends_far_too_fast_is_sent_away_and_told_for_how_long() {
+    let frames = crate::hub::Rate { per_second: 10, burst: 10 };
+    let limits = Limits { frames, rest_time_max: Duration::from_secs(2), ..Limits::default() };
+    let mut stage = Stage::with_limits(limits);
+    let hasty = stage.join("hasty", user("student-7"), Capabilities::all());
+    let route = Route { sender: PeerRef::new("hasty").unwrap(), target: PeerRef::new("relay").unwrap() };
+    for count in 0..100 {
+        stage.send(hasty, &Frame::Ping { route, count });
+    }
+    let frames = stage.take(hasty);
+    let told: Vec<_> = frames.iter().map(|frame| Frame::decode(frame).unwrap()).collect();
+    let Some(Frame::Denied { denial, .. }) = told.last() else { panic!("{told:?}") };
+    assert_eq!((denial.code, denial.document), (DenialCode::Rate, None));
+    assert!(denial.retry_after > Some(Duration::from_secs(2)), "{denial:?}");
+    assert_eq!(stage.hub.counters().connections, 0);
+}
+
+#[test]
+fn one_tenants_haste_slows_down_no_other_tenant() {
+    let frames_of_tenant = crate::hub::Rate { per_second: 10, burst: 20 };
+    let mut stage = Stage::with_limits(Limits { frames_of_tenant, ..Limits::default() });
+    let route = |name| Route { sender: PeerRef::new(name).unwrap(), target: PeerRef::new("relay").unwrap() };
+    let phone = stage.join("phone", user("student-7"), Capabilities::all());
+    let laptop = stage.join("laptop", user("student-8"), Capabilities::all());
+    let school =
+        Permit::user(crate::id::Tenant::new("school").unwrap(), crate::id::Subject::new("tutor-1").unwrap());
+    let elsewhere = stage.join("tablet", school, Capabilities::all());
+    for count in 0..30 {
+        stage.send(phone, &Frame::Ping { route: route("phone"), count });
+    }
+    stage.outputs.clear();
+    stage.send(laptop, &Frame::Ping { route: route("laptop"), count: 1 });
+    stage.send(elsewhere, &Frame::Ping { route: route("tablet"), count: 1 });
+    let paused = stage.outputs.iter().filter_map(|output| match output {
+        Output::Pause { connection, .. } => Some(*connection),
+        _ => None,
+    });
+    assert_eq!(paused.collect::<Vec<_>>(), [laptop]);
+}
+
+#[test]
 fn who_sends_too_fast_has_to_rest_and_loses_nothing() {
     let frames = crate::hub::Rate { per_second: 10, burst: 10 };
     let mut stage = Stage::with_limits(Limits { frames, ..Limits::default() });

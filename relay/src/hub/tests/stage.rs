@@ -202,7 +202,7 @@ impl Stage {
             _ => None,
         });
         let [(key, through)]: [_; 1] = asked.collect::<Vec<_>>().try_into().expect("one is asked for");
-        let packed = Source::read(&*self.store, &key, through).unwrap().pack().unwrap();
+        let packed = Source::read(&*self.store, &key, through).unwrap().pack(u64::MAX).unwrap();
         let write = Write::Snapshot { key: key.clone(), snapshot: packed.snapshot };
         self.store.commit(vec![write]).remove(0).unwrap();
         (key, through, packed.compacted)

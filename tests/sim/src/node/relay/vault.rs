@@ -218,7 +218,7 @@ impl Vault {
 
     fn pack(&self, key: DocumentKey, through: Position) -> Answer {
         let source = Source::read(&*self.store, &key, through).ok();
-        match source.and_then(|source| source.pack().ok()) {
+        match source.and_then(|source| source.pack(u64::MAX).ok()) {
             Some(packed) => {
                 Answer::More(Job::Snapshot { key, snapshot: packed.snapshot, compacted: packed.compacted })
             }
