@@ -1,8 +1,9 @@
 // Runs the relay's binary, and clients of it.
 
-import { spawn } from "node:child_process"
+import { execFileSync, spawn } from "node:child_process"
+import { randomBytes } from "node:crypto"
 import { once } from "node:events"
-import { mkdtemp, rm } from "node:fs/promises"
+import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -14,20 +15,31 @@ const binary = process.env.PANNIER_RELAY
 if (!binary) throw new Error("PANNIER_RELAY names no binary; run these tests by `cargo xtask test`")
 
 export class Relay {
-  static async start() {
+  // A relay that lets everyone in, or only who bears a token.
+  static async start({ asksForTokens = false } = {}) {
     const relay = new Relay()
-    relay.data = await mkdtemp(join(tmpdir(), "relay-"))
+    relay.folder = await mkdtemp(join(tmpdir(), "relay-"))
     relay.port = await freePort()
+    relay.query = ""
+    relay.flags = []
+    if (asksForTokens) {
+      const secret = join(relay.folder, "secret")
+      await writeFile(secret, randomBytes(32).toString("hex"))
+      relay.flags = ["--token-secret", secret]
+      const token = execFileSync(binary, ["token", "student-7", ...relay.flags], { encoding: "utf8" })
+      relay.query = `?token=${token.trim()}`
+    }
     await relay.run()
     return relay
   }
 
   get url() {
-    return `ws://127.0.0.1:${this.port}`
+    return `ws://127.0.0.1:${this.port}/${this.query}`
   }
 
   async run() {
-    const args = ["--listen", `127.0.0.1:${this.port}`, "--data", this.data, "--log", "warn"]
+    const data = join(this.folder, "data")
+    const args = ["--listen", `127.0.0.1:${this.port}`, "--data", data, "--log", "warn", ...this.flags]
     this.process = spawn(binary, args, { stdio: ["ignore", "ignore", "inherit"] })
     for (let attempt = 0; ; attempt++) {
       const ready = await fetch(`http://127.0.0.1:${this.port}/readyz`).catch(() => undefined)
@@ -46,7 +58,7 @@ export class Relay {
 
   async stop() {
     await this.end("SIGTERM")
-    await rm(this.data, { recursive: true })
+    await rm(this.folder, { recursive: true })
   }
 
   // A client that retries soon, so that tests need not wait for it.

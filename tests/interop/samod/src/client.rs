@@ -23,8 +23,19 @@ pub struct Client {
 impl Client {
     /// A device that has not connected yet to the relay at `address`.
     pub async fn offline(name: &str, address: SocketAddr) -> Self {
+        Self::saying(name, address, "").await
+    }
+
+    async fn saying(name: &str, address: SocketAddr, query: &str) -> Self {
         let repo = Repo::build_tokio().with_peer_id(PeerId::from(name)).load().await;
-        Self { repo, socket: Socket::new(address), dialer: None }
+        Self { repo, socket: Socket::new(address, query), dialer: None }
+    }
+
+    /// As [`Client::join`], with a token.
+    pub async fn bearing(name: &str, address: SocketAddr, token: &str) -> Self {
+        let mut client = Self::saying(name, address, &format!("?token={token}")).await;
+        client.connect().await;
+        client
     }
 
     /// A device that has joined the relay at `address`.

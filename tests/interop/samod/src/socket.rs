@@ -14,11 +14,13 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 #[derive(Clone, Debug)]
 pub(crate) struct Socket {
     address: Arc<Mutex<SocketAddr>>,
+    /// What it says of itself in the URL.
+    query: Arc<str>,
 }
 
 impl Socket {
-    pub(crate) fn new(address: SocketAddr) -> Self {
-        Self { address: Arc::new(Mutex::new(address)) }
+    pub(crate) fn new(address: SocketAddr, query: &str) -> Self {
+        Self { address: Arc::new(Mutex::new(address)), query: query.into() }
     }
 
     /// From now on the relay is there.
@@ -35,14 +37,14 @@ impl Dialer for Socket {
     type Error = Error;
 
     fn url(&self) -> Url {
-        Url::parse(&format!("ws://{}", self.address())).expect("an address makes a URL")
+        Url::parse(&format!("ws://{}/{}", self.address(), self.query)).expect("an address makes a URL")
     }
 
     fn connect(&self) -> BoxFuture<'static, Result<Transport, DialError<Error>>> {
-        let address = self.address();
+        let (address, url) = (self.address(), self.url());
         async move {
             let stream = TcpStream::connect(address).await.map_err(DialError::transient)?;
-            let socket = client_async(format!("ws://{address}/"), stream).await;
+            let socket = client_async(url.as_str(), stream).await;
             let (socket, _) = socket.map_err(DialError::transient)?;
             let (sink, stream) = socket.split();
             let frames = stream.filter_map(|message| {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use pannier_interop_samod::{Client, Facts as _, eventually};
-use pannier_tests::process::RelayProcess;
+use pannier_tests::process::{RelayProcess, run_to_end};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
@@ -131,4 +131,21 @@ async fn what_was_written_offline_arrives_when_the_relay_is_back() {
         }
     }
     assert_eq!(created.facts(), found.facts());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_bears_a_token_syncs_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (data, secret) = (path("data"), path("secret"));
+    std::fs::write(&secret, "thirty-two bytes that nobody guesses").unwrap();
+    let minted = run_to_end(&["token", "student-7", "--token-secret", &secret]);
+    let token = String::from_utf8(minted.stdout).unwrap();
+    let relay = RelayProcess::start_with(&["--data", &data, "--token-secret", &secret, "--log", "warn"]);
+    let join = |name| Client::bearing(name, relay.address(), token.trim());
+    let (phone, laptop) = (join("phone").await, join("laptop").await);
+    let created = phone.create("milk").await;
+    let found = laptop.await_document(created.document_id()).await;
+    found.write("bread");
+    eventually("the phone has it", || created.facts() == ["bread", "milk"]).await;
 }
