@@ -31,6 +31,7 @@ mod name;
 
 pub use self::capability::{Capabilities, Capability};
 pub use self::cbor::CborError;
+pub use self::decode::split_frames;
 pub use self::extension::{Denial, DenialCode, DocumentHeads, GoingAway, Presence};
 pub use self::name::{DeviceId, DeviceRef, PeerId, PeerRef, SessionId, SessionRef, StorageId, StorageRef};
 

@@ -17,6 +17,7 @@ mod modified;
 mod reload;
 mod socket;
 mod storage;
+mod stream;
 mod throttle;
 mod tls;
 
@@ -42,6 +43,7 @@ use self::latency::Latency;
 use self::listener::Listener;
 use self::mailbox::Mailboxes;
 use self::storage::{Request, Storage, Watch};
+use self::stream::Streams;
 use self::throttle::Share;
 use self::tls::Tls;
 use crate::config::Config;
@@ -84,6 +86,7 @@ struct Shared {
     health: Health,
     door: Door,
     watch: Watch,
+    streams: Streams,
     /// Bodies that may be read and checked at once.
     uploads: Semaphore,
     /// KiB of bodies that may be held at once.
@@ -125,6 +128,7 @@ impl Server {
             health: Health::new(shards),
             door,
             watch,
+            streams: Streams::default(),
             uploads: Semaphore::new(UPLOADS_MAX),
             body_bytes: Semaphore::new(BODY_BYTES_MAX / 1024),
             tls: tls.clone(),

@@ -16,6 +16,21 @@ use crate::limits::{
 };
 use crate::time::Timestamp;
 
+/// The frames in `bytes`, which follow one another without separator, unread. Ends after the first error.
+pub fn split_frames(bytes: &[u8]) -> impl Iterator<Item = Result<&[u8], DecodeError>> {
+    let mut reader = Reader::new(bytes);
+    std::iter::from_fn(move || {
+        if reader.remaining() == 0 {
+            return None;
+        }
+        let frame = reader.raw();
+        if frame.is_err() {
+            reader = Reader::new(&[]);
+        }
+        Some(frame.map_err(DecodeError::from))
+    })
+}
+
 impl<'a> Frame<'a> {
     /// Reads one frame. It must fill `bytes` exactly.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {

@@ -79,6 +79,8 @@ pub(super) struct Link {
 #[serde(rename_all = "lowercase")]
 pub(super) enum Transport {
     WebSocket,
+    /// A stream of events and posted frames.
+    Sse,
 }
 
 /// What a connection's writer is to do.

@@ -2,6 +2,7 @@
 
 mod body;
 mod changes;
+mod cross_origin;
 mod documents;
 mod event_stream;
 mod events;
@@ -9,6 +10,7 @@ mod health;
 mod problem;
 mod route;
 mod sessions;
+mod sse;
 mod status;
 mod sync;
 mod upload;
@@ -36,11 +38,13 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .into_router()
         .fallback(async || Problem::not_found("there is nothing at this address"))
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&shared), cross_origin::allow))
         .with_state(shared)
 }
 
 fn routes() -> Routes {
     sync::routes()
+        .and(sse::routes())
         .and(health::routes())
         .and(status::routes())
         .and(events::routes())
@@ -60,6 +64,15 @@ fn page_limit(asked: Option<usize>) -> Result<usize, Problem> {
         Some(limit @ 1..=PAGE_MAX) => Ok(limit),
         Some(_) => Err(Problem::bad_request(format!("limit is between 1 and {PAGE_MAX}"))),
     }
+}
+
+/// Places in lists stay below what JavaScript counts to.
+const PLACE_MAX: u64 = (1 << 53) - 1;
+
+/// Where a page goes on.
+fn place(asked: u64) -> Result<u64, Problem> {
+    let why = || Problem::bad_request(format!("a place is at most {PLACE_MAX}"));
+    (asked <= PLACE_MAX).then_some(asked).ok_or_else(why)
 }
 
 /// What stands behind the question mark of an address.

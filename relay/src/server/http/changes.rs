@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::event_stream::{Ended, Event, EventWriter, HEARTBEAT, is_wanted, last_seen};
 use super::problem::Problem;
 use super::route::Routes;
-use super::{Asked, Caller, metadata, page_limit};
+use super::{Asked, Caller, metadata, page_limit, place};
 use crate::id::Sequence;
 use crate::server::Shared;
 use crate::server::storage::Request;
@@ -54,13 +54,14 @@ async fn changes(
 ) -> Result<Response, Problem> {
     caller.follower()?;
     let limit = page_limit(query.limit)?;
+    place(query.since.0)?;
     if query.wait > WAIT_SECONDS_MAX {
         return Err(Problem::bad_request(format!("wait is at most {WAIT_SECONDS_MAX} seconds")));
     }
     if is_wanted(&headers) {
-        let since = match last_seen(&headers).map(str::parse) {
+        let since = match last_seen(&headers)?.map(str::parse) {
             None => query.since,
-            Some(Ok(seen)) => Sequence(seen),
+            Some(Ok(seen)) => Sequence(place(seen)?),
             Some(Err(_)) => return Err(Problem::bad_request("Last-Event-ID is not a number of this feed")),
         };
         return stream(shared, caller, since).await;

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use super::problem::Problem;
 use super::route::{Method, Routes};
-use super::{Asked, Caller, metadata, page_limit};
+use super::{Asked, Caller, metadata, page_limit, place};
 use crate::access::{Access, Right};
 use crate::hub::{Version, decode_index};
 use crate::id::Subject;
@@ -95,7 +95,7 @@ async fn bytes(
 #[serde(deny_unknown_fields)]
 struct Page {
     #[serde(default)]
-    after: usize,
+    after: u64,
     limit: Option<usize>,
     #[serde(rename = "token")]
     _token: Option<String>,
@@ -121,8 +121,9 @@ async fn history(
         changes.push(told(&Item::from(&change), Some(bytes.len())));
     }
     let limit = page_limit(page.limit)?;
+    place(page.after)?;
     let total = changes.len();
-    let start = page.after.min(total);
+    let start = usize::try_from(page.after).unwrap_or(usize::MAX).min(total);
     let end = (start + limit).min(total);
     Ok(Json(json!({
         "metadata": metadata(),

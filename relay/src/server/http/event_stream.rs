@@ -119,7 +119,8 @@ pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
     })
 }
 
-/// The last event that a reader who comes back has seen.
-pub(super) fn last_seen(headers: &HeaderMap) -> Option<&str> {
-    headers.get("last-event-id").and_then(|value| value.to_str().ok()).filter(|value| !value.is_empty())
+/// The last event that a reader who comes back has seen. Browsers send none, or an empty one, before the first.
+pub(super) fn last_seen(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let Some(value) = headers.get("last-event-id").filter(|value| !value.is_empty()) else { return Ok(None) };
+    value.to_str().map(Some).map_err(|_| Problem::bad_request("Last-Event-ID is no event of this stream"))
 }

@@ -27,7 +27,7 @@ async fn events(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     caller.administrator()?;
-    let since = last_seen(&headers).and_then(Bookmark::parse);
+    let since = last_seen(&headers)?.and_then(Bookmark::parse);
     let (writer, response) = EventWriter::open(&shared, caller.clone())?;
     // Who goes away ends it.
     tokio::spawn(async move { tell(&shared, &caller, &writer, since).await.ok() });

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::problem::Problem;
 use super::route::Routes;
-use super::{Asked, Caller, metadata, page_limit};
+use super::{Asked, Caller, metadata, page_limit, place};
 use crate::id::ConnectionId;
 use crate::server::Shared;
 use crate::server::engine::Event;
@@ -38,7 +38,7 @@ async fn sessions(
 ) -> Result<Json<Value>, Problem> {
     caller.administrator()?;
     let limit = page_limit(page.limit)?;
-    let (after, tenant) = (ConnectionId(page.after), caller.tenant());
+    let (after, tenant) = (ConnectionId(place(page.after)?), caller.tenant());
     let mut answers = Vec::new();
     shared.mailboxes.tell_all(|| {
         let (answer, answered) = oneshot::channel();
