@@ -261,4 +261,6 @@ fn pages_may_read_answers_if_their_origin_is_allowed() {
     assert!(allowed.header("access-control-allow-headers").contains("pannier-session"));
     let refused = asks("https://elsewhere.example");
     assert_eq!((refused.status, refused.header("access-control-allow-origin")), (405, ""));
+    let page = ask(relay.address(), "GET", "/", &[("accept", "text/html")], b"");
+    assert!(page.header("content-security-policy").contains("default-src 'none'"), "{page:?}");
 }

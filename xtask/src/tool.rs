@@ -10,6 +10,7 @@ use crate::workspace;
 /// Pinned: a new release may judge our dependencies differently, and that should be a commit of its own.
 const CARGO_DENY: &str = "0.20.2";
 const CARGO_FUZZ: &str = "0.13.2";
+const SCHEMATHESIS: &str = "4.32.5";
 
 /// The program that judges dependencies, built into `target/tools` when it is not there.
 pub(crate) fn cargo_deny() -> Result<PathBuf> {
@@ -65,6 +66,40 @@ pub(crate) fn debian_packages(packages: &[&str], present: bool, why: &str) -> Re
         .args(&names)
         .go()
         .with_context(|| format!("install {names} by hand, then run this again"))
+}
+
+/// A browser that nobody has to look at, and letters for it.
+pub(crate) fn chromium() -> Result<PathBuf> {
+    let is_here = Run::new("chromium").arg("--version").succeeds();
+    debian_packages(
+        &["chromium", "fonts-dejavu-core"],
+        is_here,
+        "the status page is tested in a real browser",
+    )?;
+    Ok("/usr/bin/chromium".into())
+}
+
+/// The program that makes requests up from a description of them, in an environment of its own.
+pub(crate) fn schemathesis() -> Result<PathBuf> {
+    let root = workspace::target().join("tools").join("schemathesis");
+    let program = root.join("bin").join("schemathesis");
+    let installed = Run::new(&program).arg("--version").output();
+    if installed.is_some_and(|says| says.split_whitespace().any(|word| word == SCHEMATHESIS)) {
+        return Ok(program);
+    }
+    let has_environments = Run::new("python3").args("-c").arg("import ensurepip, venv").succeeds();
+    debian_packages(&["python3-venv"], has_environments, "schemathesis gets an environment of its own")?;
+    println!(
+        "  installing schemathesis {SCHEMATHESIS} into {}: it asks the relay whatever its description allows",
+        root.display()
+    );
+    Run::new("python3").args("-m venv --clear").arg(&root).go()?;
+    Run::new(root.join("bin").join("pip"))
+        .args("install --quiet --disable-pip-version-check")
+        .arg(format!("schemathesis=={SCHEMATHESIS}"))
+        .go()
+        .context("schemathesis did not install: it needs a reachable registry of Python packages")?;
+    Ok(program)
 }
 
 /// The JavaScript runtime, which is not installed for you: every system has its own way of getting it.

@@ -7,6 +7,8 @@ mod documents;
 mod event_stream;
 mod events;
 mod health;
+mod openapi;
+mod page;
 mod problem;
 mod route;
 mod sessions;
@@ -45,6 +47,8 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
 fn routes() -> Routes {
     sync::routes()
         .and(sse::routes())
+        .and(page::routes())
+        .and(openapi::routes())
         .and(health::routes())
         .and(status::routes())
         .and(events::routes())

@@ -87,7 +87,7 @@ fn greeting(config: &Config, address: SocketAddr) -> String {
     let (ws, http) = if config.tls.is_some() { ("wss", "https") } else { ("ws", "http") };
     format!(
         "relay        {ws}://{address}\n\
-         status       {http}://{address}/v1/status\n\
+         status       {http}://{address}/  {http}://{address}/v1/status\n\
          health       {http}://{address}/healthz  {http}://{address}/readyz\n\
          data         {data}\n\
          try it       curl {http}://{address}/v1/status{header}\n\

@@ -57,7 +57,26 @@ pub(super) fn steps() -> Vec<Step> {
                 .env("PANNIER_RELAY", workspace::target().join("debug/relay"))
                 .count_tests()
         }),
+        Step::new("page", "the status page as people see it: on phones and desks, light and dark", || {
+            let chromium = tool::chromium()?;
+            ask_over_http("page.test.mjs")?.env("PANNIER_CHROMIUM", chromium).count_tests()
+        }),
+        Step::new("api", "the relay answers as its description says, whatever it is asked", || {
+            let schemathesis = tool::schemathesis()?;
+            ask_over_http("api.test.mjs")?.env("PANNIER_SCHEMATHESIS", schemathesis).count_tests()
+        }),
     ]
+}
+
+/// A program of `tests/http`, about to be run against the relay's binary.
+fn ask_over_http(test: &str) -> Result<Run> {
+    tool::node()?;
+    let folder = workspace::root().join("tests/http");
+    Run::new("npm").args("ci --no-audit --no-fund").folder(&folder).go()?;
+    // As the step `native` builds it: another selection would build the relay and what it is made of once more.
+    Run::cargo().args("test --workspace --locked --no-run --quiet").go()?;
+    let node = Run::new("node").args("--test --test-reporter=spec").arg(test).folder(&folder);
+    Ok(node.env("PANNIER_RELAY", workspace::target().join("debug/relay")))
 }
 
 /// Runs all the steps of a verb, or shows them, or runs one.

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use crdt_core::limits::FRAME_BYTES_MAX;
 
+use super::page;
 use super::problem::Problem;
 use super::route::Routes;
 use crate::server::door::SYNC_PROTOCOL;
@@ -26,6 +27,9 @@ async fn sync(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
     let Ok(upgrade) = upgrade else {
+        if page::is_wanted(&headers) {
+            return Ok(page::page());
+        }
         let word = "This is a relay. Point an automerge-repo client's WebSocket here; GET /v1/status tells how it does.\n";
         return Ok(word.into_response());
     };
