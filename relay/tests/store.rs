@@ -277,6 +277,8 @@ fn a_damaged_document_is_named_and_comes_back_from_a_backup() {
     let refused = Device::new("tablet", CART).fetch(&mut client).unwrap_err();
     assert!(matches!(&refused, Refused::Denied(reason) if reason.contains("damaged")), "{refused:?}");
     assert_eq!(desk.ask(&relay, "GET", CART, &["student-7", "--tenant", "shop"]), 503);
+    let ready = relay.get("/readyz");
+    assert!(ready.starts_with("HTTP/1.1 200") && ready.contains("1 damaged document"), "{ready}");
     let mut other = Device::new("tablet", NOTES);
     other.fetch(&mut desk.join(&relay, "tutor-1", "academy")).unwrap();
     assert_eq!(other.document.heads(), intact.document.heads(), "the others are served");

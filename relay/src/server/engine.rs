@@ -16,7 +16,7 @@ use super::{Shared, now};
 use crate::access::Permit;
 use crate::hub::{Hub, Input, Output, Peer, Put, PutDone, PutError, Session, Shard};
 use crate::id::{ConnectionId, Tenant};
-use crate::store::CommitError;
+use crate::store::{CommitError, LoadError};
 
 /// Most events handled before the hub's wishes are done.
 const BATCH_MAX: usize = 512;
@@ -172,6 +172,9 @@ impl Engine {
                     if let Err(CommitError::Unavailable { why }) = stored {
                         self.shared.health.fail(why);
                     }
+                }
+                if let Input::Loaded { key, loaded: Err(LoadError::Damaged { .. }) } = &input {
+                    self.shared.health.note_damaged(key);
                 }
                 if let Input::Closed { connection } = &input {
                     self.links.remove(connection);

@@ -1,20 +1,26 @@
 //! What the parts of a running relay know about how it does.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::hub::{Counters, Shards};
+use crate::id::DocumentKey;
 
 /// What `/readyz` and `/v1/status` tell.
 pub(super) struct Health {
     /// Why storage fails, once it does; it does not recover without a restart.
     storage: OnceLock<String>,
+    /// Documents that could not be served, since what is stored of them is damaged: some of them, if there are many.
+    damaged: Mutex<BTreeSet<DocumentKey>>,
     /// Of each hub.
     counters: Mutex<Vec<Counters>>,
     /// How many changes had become durable, at the moments of the last reports.
     stored: Mutex<VecDeque<(Instant, u64)>>,
 }
+
+/// Damaged documents that are remembered. A disk that has so many is beyond counting.
+const DAMAGED_MAX: usize = 1000;
 
 /// Over which time a rate is told.
 const RATE_TIME: Duration = Duration::from_secs(5);
@@ -23,6 +29,7 @@ impl Health {
     pub(super) fn new(shards: Shards) -> Self {
         Self {
             storage: OnceLock::new(),
+            damaged: Mutex::default(),
             counters: Mutex::new(vec![Counters::default(); shards.count()]),
             stored: Mutex::default(),
         }
@@ -35,6 +42,19 @@ impl Health {
 
     pub(super) fn failure(&self) -> Option<&str> {
         self.storage.get().map(String::as_str)
+    }
+
+    /// Notes a document that can't be served.
+    pub(super) fn note_damaged(&self, key: &DocumentKey) {
+        let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+        if damaged.len() < DAMAGED_MAX && damaged.insert(key.clone()) {
+            tracing::error!(%key, "what is stored of it is damaged: see `relay store check`");
+        }
+    }
+
+    /// How many documents could not be served.
+    pub(super) fn damaged(&self) -> usize {
+        self.damaged.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// Notes what one hub has counted so far.

@@ -13,10 +13,14 @@ pub(super) fn routes() -> Routes {
     Routes::new().get("/healthz", async || "ok\n").get("/readyz", readyz)
 }
 
-/// Whether changes can be stored.
+/// Whether changes can be stored, and whether everything that was asked for could be served.
 async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
-    match shared.health.failure() {
-        None => "ready\n".into_response(),
-        Some(why) => Problem::unavailable(format!("storage fails: {why}")).into_response(),
+    match (shared.health.failure(), shared.health.damaged()) {
+        (None, 0) => "ready\n".into_response(),
+        // All others are served: to send them elsewhere would help nobody.
+        (None, damaged) => {
+            format!("ready, but for {damaged} damaged document(s): see `relay store check`\n").into_response()
+        }
+        (Some(why), _) => Problem::unavailable(format!("storage fails: {why}")).into_response(),
     }
 }
