@@ -215,6 +215,37 @@ fn a_frame_that_claims_to_be_huge_is_cut_off() {
 }
 
 #[test]
+fn who_never_gets_to_the_point_is_dropped() {
+    let mut scene = Scene::new();
+    let half = |text: &str| {
+        let mut stream = TcpStream::connect(scene.relay.address()).unwrap();
+        stream.write_all(text.as_bytes()).unwrap();
+        stream
+    };
+    let mut slow: Vec<_> = (0..50).map(|_| half("GET / HTTP/1.1\r\nhost: relay\r\nx-slow: ")).collect();
+    let mut silent: Vec<_> = (0..50).map(|_| half("")).collect();
+    silent.extend((0..5).map(|_| raw_socket(scene.relay.address())));
+    scene.others_go_on("a hundred who say nothing");
+    let began = Instant::now();
+    while began.elapsed() < FORBEARANCE {
+        // One more letter now and then, so that nobody is merely idle.
+        for stream in &mut slow {
+            stream.write_all(b"a").ok();
+        }
+        std::thread::sleep(Duration::from_secs(1));
+        for streams in [&mut slow, &mut silent] {
+            streams.retain_mut(|stream| !is_closed(stream, Duration::from_millis(1)));
+        }
+        if slow.is_empty() && silent.is_empty() {
+            break;
+        }
+    }
+    let left = (slow.len(), silent.len());
+    assert_eq!(left, (0, 0), "they are still borne with after {FORBEARANCE:?}");
+    scene.others_go_on("a hundred who said nothing");
+}
+
+#[test]
 fn a_crowd_that_comes_and_goes_disturbs_nobody() {
     let mut scene = Scene::new();
     let began = Instant::now();
