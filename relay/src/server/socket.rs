@@ -24,6 +24,12 @@ const PING_INTERVAL: Duration = Duration::from_secs(15);
 /// A peer that has said nothing, not even that it is there, for this long is gone.
 const SILENCE_MAX: Duration = Duration::from_secs(45);
 
+/// Bytes read at once. The library clears so many before each read, and keeps them for as long as the connection lasts.
+pub(super) const READ_BUFFER_BYTES: usize = 2 << 10;
+
+/// Bytes of waiting frames that are handed to the system together.
+const WRITE_BYTES_MAX: usize = 64 << 10;
+
 /// Longest reason in a close frame: control frames hold 125 bytes.
 const CLOSE_REASON_BYTES_MAX: usize = 120;
 
@@ -84,8 +90,8 @@ async fn write(
     let mut pings = interval(PING_INTERVAL);
     pings.tick().await;
     loop {
-        let next = tokio::select! {
-            next = outgoing.recv() => next,
+        let first = tokio::select! {
+            first = outgoing.recv() => first,
             _ = pings.tick() => {
                 if sink.send(Message::Ping(Bytes::new())).await.is_err() {
                     return;
@@ -93,24 +99,47 @@ async fn write(
                 continue;
             }
         };
-        match next {
-            None => return,
-            Some(Outgoing::Close { reason }) => {
-                let mut end = reason.len().min(CLOSE_REASON_BYTES_MAX);
-                while !reason.is_char_boundary(end) {
-                    end -= 1;
+        // What waits already goes with the same call of the system.
+        let (mut next, mut bytes, mut written) = (first, 0, Vec::new());
+        let mut is_over = next.is_none();
+        while let Some(outgoing_now) = next {
+            match outgoing_now {
+                Outgoing::Close { reason } => {
+                    sink.feed(Message::Close(Some(close_frame(&reason)))).await.ok();
+                    is_over = true;
+                    break;
                 }
-                let frame = CloseFrame { code: close_code::NORMAL, reason: reason[..end].into() };
-                sink.send(Message::Close(Some(frame))).await.ok();
-                return;
-            }
-            Some(Outgoing::Frame { frame, from }) => {
-                let bytes = frame.len();
-                if sink.send(Message::Binary(frame.into())).await.is_err() {
-                    return;
+                Outgoing::Frame { frame, from } => {
+                    bytes += frame.len();
+                    note_written(&mut written, from, frame.len());
+                    if sink.feed(Message::Binary(frame.into())).await.is_err() {
+                        return;
+                    }
                 }
-                shared.mailboxes.tell(from, Event::Hub(Input::Written { connection, bytes })).ok();
             }
+            next = if bytes < WRITE_BYTES_MAX { outgoing.try_recv().ok() } else { None };
+        }
+        if sink.flush().await.is_err() || is_over {
+            return;
+        }
+        for (from, bytes) in written {
+            shared.mailboxes.tell(from, Event::Hub(Input::Written { connection, bytes })).ok();
         }
     }
+}
+
+/// Adds up what each hub is to be told.
+fn note_written(written: &mut Vec<(usize, usize)>, from: usize, bytes: usize) {
+    match written.iter_mut().find(|(hub, _)| *hub == from) {
+        Some((_, sum)) => *sum += bytes,
+        None => written.push((from, bytes)),
+    }
+}
+
+fn close_frame(reason: &str) -> CloseFrame {
+    let mut end = reason.len().min(CLOSE_REASON_BYTES_MAX);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    CloseFrame { code: close_code::NORMAL, reason: reason[..end].into() }
 }

@@ -45,6 +45,7 @@ async fn sync(
         .protocols([SYNC_PROTOCOL])
         .max_message_size(FRAME_BYTES_MAX)
         .max_frame_size(FRAME_BYTES_MAX)
+        .read_buffer_size(socket::READ_BUFFER_BYTES)
         .on_failed_upgrade(move |_| failed.dismiss())
         .on_upgrade(move |socket| socket::serve(shared, connection, entry, socket)))
 }
