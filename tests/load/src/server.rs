@@ -144,9 +144,14 @@ impl Server {
         self.process.map_or_else(|| Ok(Usage::default()), Usage::of)
     }
 
+    /// Where its data is, if it was started here.
+    pub fn folder(&self) -> Option<&Path> {
+        self.own.as_ref().map(|own| own.folder.path())
+    }
+
     /// Bytes of its data on disk, as far as they can be seen.
     pub fn stored_bytes(&self) -> u64 {
-        self.own.as_ref().map_or(0, |own| stored_bytes(own.folder.path()))
+        self.folder().map_or(0, stored_bytes)
     }
 
     /// Asks it to end, as a service manager does, and waits until it has.

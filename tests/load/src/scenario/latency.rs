@@ -1,6 +1,9 @@
 //! From one device's edit to another device, at a gentle rate: what a person waits for.
 
 use std::cell::RefCell;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -78,7 +81,25 @@ pub(super) async fn play(server: &mut Server, size: Size) -> Result<Vec<Figure>>
     figures.push(Figure::new("changes", changes as f64, Unit::Count));
     figures.push(span.cpu_each("server CPU, each change", changes));
     figures.extend(span.loads());
+    if let Some(folder) = server.folder() {
+        let flushes = flush_often(folder, size.choose(500, 100, 5))?;
+        figures.push(Figure::time("flush of this disk, p50", flushes.within(0.5), Unit::Millis));
+        figures.push(Figure::time("flush of this disk, p99", flushes.within(0.99), Unit::Millis));
+    }
     Ok(figures)
+}
+
+/// What the disk takes by itself to make a little durable: nobody who waits for it can be faster.
+fn flush_often(folder: &Path, times: usize) -> Result<Spread> {
+    let mut file = File::create(folder.join("flushed"))?;
+    let mut spread = Spread::default();
+    for _ in 0..times {
+        let began = Instant::now();
+        file.write_all(&[0; 512])?;
+        file.sync_data()?;
+        spread.add(began.elapsed());
+    }
+    Ok(spread)
 }
 
 async fn write(
