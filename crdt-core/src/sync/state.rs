@@ -181,10 +181,10 @@ impl State {
         self.idle_rounds = 0;
     }
 
-    /// The peer told, outside of the exchange, that it has exactly these heads, all of which are here, and that it reads
-    /// whole-document chunks: what it lacks can be sent at once, without asking.
+    /// The peer told, outside of the exchange, that it has exactly these heads, and that it reads whole-document chunks. If
+    /// all of them are here, what it lacks can be sent at once, without asking. If some are not, they are asked for by name,
+    /// which the peer answers whatever it believes to have been said before.
     pub fn hear_heads(&mut self, heads: &[ChangeHash]) {
-        self.shared = heads.into();
         self.theirs = Some(Theirs { heads: heads.into(), need: Box::default(), have: Box::default() });
         self.peer = Peer { reads_documents: true, understands_reset: true, ..self.peer };
         self.waits = Waits::No;

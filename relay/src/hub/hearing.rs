@@ -274,7 +274,6 @@ impl Hub {
         let Some(right) = self.admit(id, key) else { return };
         let Some(Slot::Open(room)) = self.rooms.get_mut(key) else { return };
         let shared: Vec<_> = heads.iter().filter(|head| room.graph.contains(head)).copied().collect();
-        let is_known = shared.len() == heads.len();
         let is_current = room.graph.heads() == heads;
         let follower = room.follow(id, right.manner());
         follower.state = State::resume(right.manner(), shared);
@@ -283,10 +282,8 @@ impl Hub {
         if is_current {
             follower.state.agree(heads);
         } else {
-            // Who has less is sent the rest without being asked first, and who opens twice answers that as well.
-            if is_known {
-                follower.state.hear_heads(heads);
-            }
+            // Who opens twice is not asked to answer twice: it is known what it has.
+            follower.state.hear_heads(heads);
             self.note_dirty(id, key.document);
         }
         self.note_durable(id, key.document);

@@ -124,18 +124,23 @@ impl Hub {
     fn fail(&mut self, key: &DocumentKey, error: &CommitError) {
         let Some(Slot::Open(room)) = self.rooms.get_mut(key) else { return };
         let appends = room.appends() - 1;
+        self.counters.changes_lost += room.unsettled() as u64;
+        self.abandon(key, appends, &format!("it could not be stored: {error}"));
+    }
+
+    /// Forgets a room that is not as the disk is, and tells its followers. So many appends are still to be answered.
+    fn abandon(&mut self, key: &DocumentKey, appends: usize, reason: &str) {
+        let Some(Slot::Open(room)) = self.rooms.get_mut(key) else { return };
         let sizes = room.sizes();
         let followers: Vec<_> = room.followers().collect();
-        self.counters.changes_lost += room.unsettled() as u64;
         self.sizes.replace(sizes, super::Sizes::default());
         if appends == 0 {
             self.rooms.remove(key);
         } else {
             self.rooms.insert(key.clone(), Slot::Failed { appends });
         }
-        let reason = format!("it could not be stored: {error}");
         for follower in followers {
-            self.refuse_document(follower, key.document, Refused::Reading, DenialCode::Storage, &reason);
+            self.refuse_document(follower, key.document, Refused::Reading, DenialCode::Storage, reason);
             self.leave(follower, key);
         }
     }
@@ -162,6 +167,11 @@ impl Hub {
             }
             // What was asked for has just been packed. Those who wait are told once that is known here.
             Err(LoadError::Missing { .. }) if room.is_compacting() => room.end_reading(Vec::new(), None),
+            // The disk has packed what it said it had not. It is loaded anew for whoever asks again.
+            Err(error @ LoadError::Missing { .. }) => {
+                let appends = room.appends();
+                return self.abandon(key, appends, &format!("the document can't be served: {error}"));
+            }
             Err(error) => {
                 room.end_reading(Vec::new(), None);
                 let reason = format!("the document can't be served: {error}");

@@ -357,6 +357,26 @@ fn who_opens_a_document_with_less_of_it_is_sent_the_rest_at_once_and_again_if_as
 }
 
 #[test]
+fn who_opens_again_what_is_still_on_its_way_to_the_disk_goes_on() {
+    let mut stage = Stage::new();
+    let mut phone = Device::join_with(&mut stage, "phone", user("student-7"), Capabilities::all());
+    phone.write("stored");
+    stage.talk(&mut [&mut phone]);
+    stage.disk_is_prompt = false;
+    phone.write("on its way");
+    stage.talk(&mut [&mut phone]);
+    let documents = vec![crdt_core::wire::DocumentHeads { document: CART, heads: phone.heads() }];
+    stage.send(phone.connection, &Frame::Open { route: phone.route(), documents });
+    stage.talk(&mut [&mut phone]);
+    stage.disk_is_prompt = true;
+    stage.store_one();
+    let mut laptop = Device::join(&mut stage, "laptop", user("student-7"));
+    laptop.write("news");
+    stage.talk(&mut [&mut phone, &mut laptop]);
+    assert_eq!(phone.heads(), laptop.heads());
+}
+
+#[test]
 fn going_away_is_announced_to_those_who_understand() {
     let mut stage = Stage::new();
     let phone = stage.join("phone", user("student-7"), Capabilities::all());

@@ -277,6 +277,33 @@ fn who_asks_for_what_is_just_being_packed_is_told_when_it_is() {
 }
 
 #[test]
+fn a_document_that_was_packed_although_that_seemed_to_fail_is_loaded_anew() {
+    let limits = Limits { compact_after: 4, cache_bytes_max: 0, ..Limits::default() };
+    let mut stage = Stage::with_limits(limits);
+    let mut phone = Device::join_with(&mut stage, "phone", user("student-7"), Capabilities::all());
+    for number in 0..6 {
+        phone.write(&format!("note {number}"));
+        stage.talk(&mut [&mut phone]);
+    }
+    let (key, ..) = stage.pack();
+    stage.handle(Input::Compacted { key, compacted: None });
+    phone.told(|_| Some(()));
+
+    let mut laptop = Device::join(&mut stage, "laptop", user("student-7"));
+    stage.talk(&mut [&mut phone, &mut laptop]);
+    let denials = phone.told(|frame| match frame {
+        Frame::Denied { denial, .. } => Some((denial.code, denial.retry_after.is_some())),
+        _ => None,
+    });
+    assert_eq!(denials, [(DenialCode::Storage, true)], "what was in memory is not what is on disk");
+    for device in [&mut phone, &mut laptop] {
+        device.rejoin(&mut stage, user("student-7"));
+    }
+    stage.talk(&mut [&mut phone, &mut laptop]);
+    assert_eq!(laptop.heads(), phone.heads());
+}
+
+#[test]
 fn a_document_is_packed_when_its_tail_is_long_and_served_packed() {
     let mut stage = Stage::with_limits(crate::hub::Limits { compact_after: 8, ..Default::default() });
     let mut phone = Device::join(&mut stage, "phone", user("student-7"));
