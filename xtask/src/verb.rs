@@ -40,7 +40,7 @@ const VERBS: [Verb; 7] = [
     Verb {
         name: "bench",
         takes: "[NAME | relay ...] [--quick]",
-        about: "measure one package or benchmark against its target; or `relay`, the binary under load",
+        about: "measure one package or benchmark; or `relay`, the binary under load",
         run: bench::run,
     },
     Verb {
