@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use anyhow::{Context, Result};
 use relay::config::{Admission, Config, KeyFile, LogFormat};
 use relay::server::Server;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -14,6 +14,10 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, fmt, reload};
 
 use super::Configuration;
+
+/// Connections that may wait to be accepted: a restarted relay is met by everyone at once, and whoever finds no room in the
+/// queue comes back a second later.
+const BACKLOG: u32 = 4096;
 
 pub(super) fn run(configuration: &Configuration) -> Result<()> {
     let config = configuration.resolve()?;
@@ -36,14 +40,20 @@ fn log_to_stderr(config: &Config) -> LogFilter {
     handle
 }
 
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // What an earlier relay left in the system does not keep the address from the next one.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 async fn serve(config: &Config, configuration: Configuration, log: LogFilter) -> Result<()> {
     let stopped = stopped()?;
     let mut hangups = signal(SignalKind::hangup())?;
     let server = Server::open(config)?;
     let reloader = server.reloader();
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .with_context(|| format!("can't listen on {}", config.listen))?;
+    let listener = listen(config.listen).with_context(|| format!("can't listen on {}", config.listen))?;
     let address = listener.local_addr()?;
     // A relay serves whether or not anyone reads what it says: a closed pipe is no reason to end.
     io::stdout().write_all(greeting(config, address).as_bytes()).ok();

@@ -75,7 +75,7 @@ function show(status) {
   if (rates.length > POINTS) rates.shift()
   draw()
   const latency = status.durable_after_milliseconds
-  say("sample", latency.count ? `${number(latency.count)} writes over the last minute` : "nothing was written in the last minute")
+  say("sample", latency.count ? `${number(latency.count)} ${latency.count === 1 ? "write" : "writes"} over the last minute` : "nothing was written in the last minute")
   for (const name of ["p50", "p95", "p99", "max"]) {
     // On a scale of powers, so that neither a tenth nor a thousand of a millisecond is out of sight.
     const share = latency.count ? Math.min(1, Math.log10(1 + latency[name] * 10) / 4) : 0
