@@ -449,13 +449,16 @@ impl Room {
         if must_unpack && self.reads_snapshots(id) {
             return Made::Packed { work: 0 };
         }
-        let unread = |id: &ChangeHash| {
+        let own = |id: &ChangeHash| {
             let position = self.graph.position(id)?;
-            self.graph.payload(position).is_some_and(|payload| payload.bytes().is_none()).then_some(position)
+            self.graph.payload(position).is_some().then_some(position)
         };
-        let changes: Vec<_> = outgoing.changes.iter().filter_map(unread).collect();
-        let needs_snapshot = (outgoing.snapshot || must_unpack) && snapshot.is_none();
-        if needs_snapshot || !changes.is_empty() {
+        let changes: Vec<_> = outgoing.changes.iter().filter_map(own).collect();
+        let is_unread =
+            |position: &GraphPosition| self.graph.payload(*position).is_some_and(|it| it.bytes().is_none());
+        let needs_snapshot = outgoing.snapshot || must_unpack;
+        if (needs_snapshot && snapshot.is_none()) || changes.iter().any(is_unread) {
+            // All of it: what is in memory now may be forgotten by the time that the rest has been read.
             return Made::Missing { snapshot: needs_snapshot, changes };
         }
         let unpacked = match snapshot.filter(|_| must_unpack) {
@@ -499,13 +502,20 @@ impl Room {
         Some(stored)
     }
 
+    /// Whether something that the store was asked for has no bytes of its own any more.
+    pub(super) fn is_reading_what_was_packed(&self) -> bool {
+        let asked = self.errands.as_ref().and_then(|errands| errands.reading.as_ref());
+        asked.is_some_and(|asked| asked.iter().any(|position| self.graph.payload(*position).is_none()))
+    }
+
     /// Takes in the bytes that the store was asked for, in the order asked for.
     pub(super) fn end_reading(&mut self, changes: Vec<Vec<u8>>, snapshot: Option<Vec<u8>>) {
         let errands = self.errands.get_or_insert_default();
         let asked = errands.reading.take().unwrap_or_default();
         if let Some(snapshot) = snapshot {
             self.sizes.cached += snapshot.len();
-            errands.snapshot = Some(snapshot.into());
+            let earlier = errands.snapshot.replace(snapshot.into());
+            self.sizes.cached -= earlier.map_or(0, |earlier| earlier.len());
         }
         for (position, bytes) in asked.iter().zip(changes) {
             if let Some(payload @ Payload(None)) = self.graph.payload_mut(*position) {

@@ -167,6 +167,13 @@ impl Hub {
             }
             // What was asked for has just been packed. Those who wait are told once that is known here.
             Err(LoadError::Missing { .. }) if room.is_compacting() => room.end_reading(Vec::new(), None),
+            // It was packed since it was asked for, and that is known here: it is asked for anew, as it is now.
+            Err(LoadError::Missing { .. }) if room.is_reading_what_was_packed() => {
+                room.end_reading(Vec::new(), None);
+                for follower in waiting {
+                    self.note_dirty(follower, key.document);
+                }
+            }
             // The disk has packed what it said it had not. It is loaded anew for whoever asks again.
             Err(error @ LoadError::Missing { .. }) => {
                 let appends = room.appends();

@@ -17,6 +17,13 @@ fn nothing_is_lost_and_nobody_is_told_what_is_not_theirs() {
     assert!(sum.promises > 10_000 && sum.commands > 1_000, "the worlds are empty: {sum:?}");
 }
 
+/// Followers of a document larger than the relay's cache: what one of them waited for was forgotten while the rest was read.
+#[test]
+fn everyone_is_served_where_little_may_be_kept() {
+    let verdict = run::run(20_170, None, false);
+    assert!(verdict.is_ok(), "{}", verdict.unwrap_err());
+}
+
 #[test]
 fn a_seed_replays_to_the_bit() {
     for seed in 0..20 {
